@@ -1,0 +1,1 @@
+//! Nodes, networks and a real control plane around the region.
