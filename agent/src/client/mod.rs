@@ -1,0 +1,9 @@
+//! One file a wire. Clients know nothing of plans; every one of them is built from the [`Wire`]
+//! that `main` hands in, so that a test can put a whole region behind it.
+
+pub mod apiserver;
+pub mod dns;
+pub mod s3;
+pub mod wire;
+
+pub use wire::Wire;

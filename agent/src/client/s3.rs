@@ -1,0 +1,173 @@
+//! The cluster's state in S3: a handful of small objects, each read whole, each write that could
+//! race made conditional.
+//!
+//! Source: "Preventing object overwrites with conditional writes" (Amazon S3 User Guide).
+
+use aws_config::SdkConfig;
+use aws_sdk_s3::Client;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::ServerSideEncryption;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
+use aws_smithy_types::error::display::DisplayErrorContext;
+
+/// One bucket, through one caller's credentials.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    bucket: String,
+}
+
+/// An object as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Object {
+    pub bytes: Vec<u8>,
+    pub etag: String,
+}
+
+/// When a write may take effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Condition {
+    Always,
+    /// Only if there is no such object (`If-None-Match: *`).
+    Absent,
+    /// Only if the object is still this version (`If-Match`).
+    Unchanged { etag: String },
+}
+
+/// How a conditional write ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// It took effect; the new object's ETag.
+    Now { etag: String },
+    /// Somebody else was first: the condition did not hold.
+    Lost,
+}
+
+/// What S3 did not do, and for which key.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The caller's policy does not allow it, or (without `s3:ListBucket`) a GET met no object.
+    #[error("S3 denied {action} on `s3://{bucket}/{key}`: {message}")]
+    Denied { action: &'static str, bucket: String, key: String, message: String },
+    #[error("there is no bucket `{bucket}`")]
+    NoBucket { bucket: String },
+    #[error("this machine's clock is wrong by S3's measure: {message}")]
+    Clock { message: String },
+    #[error("S3 failed {action} on `s3://{bucket}/{key}`: {message}")]
+    Failed { action: &'static str, bucket: String, key: String, message: String },
+}
+
+impl Store {
+    /// A client for `bucket`. An endpoint override in `config` (tests, the AWS CLI's variables)
+    /// gets path-style addresses, AWS itself virtual-host ones.
+    pub fn new(config: &SdkConfig, bucket: &str) -> Self {
+        let path_style = config.endpoint_url().is_some();
+        let config = aws_sdk_s3::config::Builder::from(config).force_path_style(path_style).build();
+        Self { client: Client::from_conf(config), bucket: bucket.to_owned() }
+    }
+
+    /// The bucket's name.
+    pub fn bucket(&self) -> &str {
+        &self.bucket
+    }
+
+    /// The SDK's client, for what only an operator does (bucket checks).
+    pub fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// The object, or `None` where S3 says that there is none. A caller who may not list gets
+    /// [`Error::Denied`] for an absent object as for a forbidden one: S3 does not tell them apart.
+    pub async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
+        let reply = self.client.get_object().bucket(&self.bucket).key(key).send().await;
+        let object = match reply {
+            Ok(object) => object,
+            Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
+            Err(error) => return Err(self.error("s3:GetObject", key, error)),
+        };
+        let etag = object.e_tag().unwrap_or_default().to_owned();
+        let body = object.body.collect().await.map_err(|error| Error::Failed {
+            action: "s3:GetObject",
+            bucket: self.bucket.clone(),
+            key: key.to_owned(),
+            message: format!("the body broke off: {}", DisplayErrorContext(error)),
+        })?;
+        Ok(Some(Object { bytes: body.to_vec(), etag }))
+    }
+
+    /// Writes the object if the condition holds.
+    pub async fn put(&self, key: &str, bytes: Vec<u8>, when: Condition) -> Result<Written, Error> {
+        self.put_encrypted(key, bytes, when, None).await
+    }
+
+    /// As [`Store::put`]; with a KMS key the object is encrypted by it (SSE-KMS).
+    pub async fn put_encrypted(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        when: Condition,
+        kms_key: Option<&str>,
+    ) -> Result<Written, Error> {
+        let put = self.client.put_object().bucket(&self.bucket).key(key);
+        let put = match when {
+            Condition::Always => put,
+            Condition::Absent => put.if_none_match("*"),
+            Condition::Unchanged { etag } => put.if_match(etag),
+        };
+        let put = match kms_key {
+            Some(id) => put.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(id),
+            None => put,
+        };
+        match put.body(ByteStream::from(bytes)).send().await {
+            Ok(reply) => Ok(Written::Now { etag: reply.e_tag().unwrap_or_default().to_owned() }),
+            Err(error) if lost(&error) => Ok(Written::Lost),
+            Err(error) => Err(self.error("s3:PutObject", key, error)),
+        }
+    }
+
+    /// Deletes the object; that it is gone already is no error.
+    pub async fn delete(&self, key: &str) -> Result<(), Error> {
+        let reply = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        reply.map(drop).map_err(|error| self.error("s3:DeleteObject", key, error))
+    }
+
+    /// All keys under `prefix`, in S3's order.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let mut pages = request.into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let page = page.map_err(|error| self.error("s3:ListBucket", prefix, error))?;
+            keys.extend(page.contents().iter().filter_map(|object| object.key.clone()));
+        }
+        Ok(keys)
+    }
+
+    fn error<E>(&self, action: &'static str, key: &str, error: SdkError<E, HttpResponse>) -> Error
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let (bucket, key) = (self.bucket.clone(), key.to_owned());
+        let code = error.code().map(str::to_owned);
+        let said = error.message().map(str::to_owned);
+        let message = match (&code, said) {
+            (Some(code), Some(said)) => format!("{code}: {said}"),
+            _ => DisplayErrorContext(error).to_string(),
+        };
+        match code.as_deref() {
+            Some("AccessDenied") => Error::Denied { action, bucket, key, message },
+            Some("NoSuchBucket") => Error::NoBucket { bucket },
+            Some("RequestTimeTooSkewed") => Error::Clock { message },
+            _ => Error::Failed { action, bucket, key, message },
+        }
+    }
+}
+
+/// 412 says that the condition did not hold, 409 that another conditional write was under way, 404
+/// that there is no object for an `If-Match`:
+/// either way the caller looks again.
+fn lost<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    let code = error.code();
+    matches!(code, Some("PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchKey"))
+}

@@ -1,0 +1,69 @@
+//! What all clients share: one HTTP client, one resolver, one source of time.
+//!
+//! TLS trusts the system's store, as an operator expects who put a CA there; where there is no
+//! store (a chroot with nothing else in it) Mozilla's roots are built in.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
+use aws_smithy_http_client::Builder;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
+use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use base64::Engine;
+
+use super::dns::Dns;
+
+/// The way out of this program.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// Speaks HTTP for the AWS SDK and for IMDS.
+    pub http: SharedHttpClient,
+    /// The time that signatures carry and that certificates are judged by.
+    pub time: SharedTimeSource,
+    /// Resolves the API server's name; absent where a test has no network.
+    pub dns: Option<Dns>,
+}
+
+impl Wire {
+    /// Real sockets, the system's resolver, trust store and clock. Must be called within a tokio
+    /// runtime.
+    pub fn real() -> anyhow::Result<Self> {
+        let dns = Dns::from_system()?;
+        let trust = TlsContext::builder().with_trust_store(trust_store()).build()?;
+        let http = Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .tls_context(trust)
+            .build_with_resolver(dns.clone());
+        Ok(Self { http, time: SharedTimeSource::new(SystemTimeSource::new()), dns: Some(dns) })
+    }
+
+    /// The SDK's configuration on an instance: its region, its role's credentials.
+    pub async fn instance(&self, region: &str, role: SharedCredentialsProvider) -> SdkConfig {
+        self.loader().region(Region::new(region.to_owned())).credentials_provider(role).load().await
+    }
+
+    /// The SDK's configuration for an operator: environment, profile, whatever the AWS CLI reads.
+    pub async fn operator(&self) -> SdkConfig {
+        self.loader().load().await
+    }
+
+    fn loader(&self) -> aws_config::ConfigLoader {
+        aws_config::defaults(BehaviorVersion::latest())
+            .http_client(self.http.clone())
+            .time_source(self.time.clone())
+    }
+}
+
+fn trust_store() -> TrustStore {
+    let system = rustls_native_certs::load_native_certs().certs;
+    let roots = if system.is_empty() { webpki_root_certs::TLS_SERVER_ROOT_CERTS } else { &system };
+    roots
+        .iter()
+        .fold(TrustStore::empty(), |store, der| store.with_pem_certificate(certificate_pem(der)))
+}
+
+fn certificate_pem(der: &[u8]) -> Vec<u8> {
+    let body = base64::engine::general_purpose::STANDARD.encode(der);
+    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n").into_bytes()
+}
