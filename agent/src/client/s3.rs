@@ -32,7 +32,9 @@ pub enum Condition {
     /// Only if there is no such object (`If-None-Match: *`).
     Absent,
     /// Only if the object is still this version (`If-Match`).
-    Unchanged { etag: String },
+    Unchanged {
+        etag: String,
+    },
 }
 
 /// How a conditional write ended.

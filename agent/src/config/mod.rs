@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use serde::Serialize;
 
 /// A configuration revision: one group of one cluster.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct NodeConfig {
     /// The group that this revision is for.
     pub group: String,
@@ -116,7 +116,7 @@ pub struct Taint {
 }
 
 /// How kubelet differs from what Windlass would plan by itself.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Kubelet {
     pub max_pods: MaxPods,
     pub reserved: ReservedFormula,
