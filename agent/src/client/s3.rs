@@ -118,7 +118,13 @@ impl Store {
             Condition::Unchanged { etag } => put.if_match(etag),
         };
         let put = match kms_key {
-            Some(id) => put.server_side_encryption(ServerSideEncryption::AwsKms).ssekms_key_id(id),
+            // No bucket key, whatever the bucket's default: with one the encryption context is the
+            // bucket's ARN, and a policy could not tell this object from any other.
+            // Source: "Using server-side encryption with AWS KMS keys", encryption context.
+            Some(id) => put
+                .server_side_encryption(ServerSideEncryption::AwsKms)
+                .ssekms_key_id(id)
+                .bucket_key_enabled(false),
             None => put,
         };
         match put.body(ByteStream::from(bytes)).send().await {
