@@ -5,3 +5,4 @@ pub mod client;
 pub mod config;
 pub mod exchange;
 pub mod policies;
+pub mod report;

@@ -1,0 +1,78 @@
+//! The boot report: what one boot did, how long each step took and what it waited for.
+//!
+//! The node puts it into S3 when it is Ready, or when it gives up; `windlass report` draws it. All
+//! times count from `origin`, the moment at which the kernel started.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use crate::exchange::InstanceId;
+
+/// One boot of one instance.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// The layout of this object; 1.
+    pub version: u32,
+    pub instance: InstanceId,
+    pub cluster: String,
+    pub group: String,
+    /// The Node's name, once it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// The configuration revision, 64 hexadecimal digits, once it is verified.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub instance_type: Option<String>,
+    /// When the kernel started, by the instance's clock: 0 ms.
+    #[serde(with = "time::serde::rfc3339")]
+    pub origin: OffsetDateTime,
+    /// In order of their start; they may overlap.
+    pub steps: Vec<Step>,
+    /// From `windlass boot`'s first instruction until it asked systemd for kubelet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_ms: Option<f64>,
+    /// From `origin` until the Node was Ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ready_ms: Option<f64>,
+    /// Requests by `service:Action`, retries included.
+    pub calls: BTreeMap<String, u64>,
+    /// Why the boot was given up, as a person reads it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// Something that took time.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// What it leaves true or waits for: `configuration`, `containerd`, `grant`.
+    pub name: String,
+    pub start_ms: f64,
+    pub end_ms: f64,
+    pub outcome: Outcome,
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub retries: u64,
+    /// Received or written, where that is the step's work.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub bytes: u64,
+    /// Whom the time was spent waiting for, such as `admission`; none where the work was our own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waited_for: Option<String>,
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Outcome {
+    Changed,
+    Unchanged,
+    Failed,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
