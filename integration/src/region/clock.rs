@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 /// The time of day in the region.
@@ -12,23 +13,61 @@ use tokio::time::Instant;
 pub struct Clock {
     started: Instant,
     started_at: OffsetDateTime,
-    offset: Mutex<Duration>,
+    moved: Mutex<Moved>,
+    changed: Notify,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Moved {
+    offset: Duration,
+    skew: time::Duration,
 }
 
 impl Clock {
     /// A clock that shows `now` and runs with tokio's time.
     pub fn starting_at(now: OffsetDateTime) -> Self {
-        Self { started: Instant::now(), started_at: now, offset: Mutex::new(Duration::ZERO) }
+        let (started, moved) = (Instant::now(), Mutex::new(Moved::default()));
+        Self { started, started_at: now, moved, changed: Notify::new() }
     }
 
     /// What the clock shows.
     pub fn now(&self) -> OffsetDateTime {
-        let offset = *self.offset.lock().expect("the clock's lock");
-        self.started_at + self.started.elapsed() + offset
+        self.unmoved() + self.moved().offset
+    }
+
+    /// What signatures are judged by: without the offset, so that clients with a clock of their
+    /// own survive [`Clock::advance`], and with the skew that a test has set.
+    pub fn signing(&self) -> OffsetDateTime {
+        self.unmoved() + self.moved().skew
     }
 
     /// Moves the clock forward; it never goes back.
     pub fn advance(&self, by: Duration) {
-        *self.offset.lock().expect("the clock's lock") += by;
+        self.moved.lock().expect("the clock's lock").offset += by;
+        self.changed.notify_waiters();
+    }
+
+    /// Makes every client's clock appear so much behind (or, negative, ahead).
+    pub fn skew(&self, by: time::Duration) {
+        self.moved.lock().expect("the clock's lock").skew = by;
+    }
+
+    /// Until the clock shows that time, however it gets there; without one, until it is moved.
+    pub async fn reaches(&self, deadline: Option<OffsetDateTime>) {
+        let changed = self.changed.notified();
+        let Some(deadline) = deadline else { return changed.await };
+        let left = (deadline - self.now()).try_into().unwrap_or(Duration::ZERO);
+        tokio::select! {
+            () = tokio::time::sleep(left) => {}
+            () = changed => {}
+        }
+    }
+
+    fn unmoved(&self) -> OffsetDateTime {
+        self.started_at + self.started.elapsed()
+    }
+
+    fn moved(&self) -> Moved {
+        *self.moved.lock().expect("the clock's lock")
     }
 }

@@ -4,4 +4,142 @@
 //! Every request, from a socket or in process, takes the same way: [`Region::serve`] (the four
 //! services) or [`Region::serve_imds`].
 
+pub mod autoscaling;
+pub mod call;
+pub mod calls;
 pub mod clock;
+pub mod ec2;
+pub mod envelope;
+pub mod faults;
+pub mod iam;
+pub mod ids;
+pub mod imds;
+pub mod latency;
+pub mod params;
+pub mod s3;
+pub mod state;
+pub mod xml;
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use time::OffsetDateTime;
+use tokio::sync::{Notify, broadcast};
+
+pub use self::calls::CallLog;
+pub use self::clock::Clock;
+pub use self::faults::{Fault, Faults, Rule};
+pub use self::latency::{Latency, Profile};
+pub use self::state::{Event, State};
+
+/// What a region is told at its start.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// `eu-west-1`
+    pub name: String,
+    /// Twelve digits.
+    pub account: String,
+    /// Where IDs, secrets, latencies and chance come from.
+    pub seed: u64,
+    pub latency: Profile,
+    pub start: OffsetDateTime,
+}
+
+/// The region. Clones are the same region.
+#[derive(Clone)]
+pub struct Region(Arc<Shared>);
+
+struct Shared {
+    settings: Settings,
+    state: Mutex<State>,
+    changed: Notify,
+    clock: Clock,
+    faults: Faults,
+    latency: Latency,
+    calls: CallLog,
+    events: broadcast::Sender<Event>,
+}
+
+impl Settings {
+    /// `eu-west-1`, account 123456789012, no latencies.
+    pub fn new(seed: u64, start: OffsetDateTime) -> Self {
+        Self {
+            name: "eu-west-1".into(),
+            account: "123456789012".into(),
+            seed,
+            latency: Profile::None,
+            start,
+        }
+    }
+}
+
+impl Region {
+    /// A region without anything in it. Its time starts now; within a runtime, please.
+    pub fn new(settings: Settings) -> Self {
+        let shared = Shared {
+            state: Mutex::new(State::new(settings.clone())),
+            changed: Notify::new(),
+            clock: Clock::starting_at(settings.start),
+            faults: Faults::default(),
+            latency: Latency::new(settings.latency, settings.seed),
+            calls: CallLog::default(),
+            events: broadcast::channel(4096).0,
+            settings,
+        };
+        Self(Arc::new(shared))
+    }
+
+    /// Direct access to the state. What is due by now has happened before `f` sees it; what `f`
+    /// makes happen is published afterwards. `f` must not call the region.
+    pub fn with<T>(&self, f: impl FnOnce(&mut State, OffsetDateTime) -> T) -> T {
+        let now = self.0.clock.now();
+        let mut state = self.0.state.lock().expect("the state's lock");
+        state.advance(now);
+        let answer = f(&mut state, now);
+        // Within the lock, so that events are seen in the order in which they happened. Nobody
+        // listening is no error.
+        state.events.drain(..).for_each(|event| drop(self.0.events.send(event)));
+        drop(state);
+        self.0.changed.notify_waiters();
+        answer
+    }
+
+    /// Lets time-driven states move by themselves; runs until it is dropped. Spawn it once.
+    pub async fn run(self) {
+        loop {
+            let changed = self.0.changed.notified();
+            let deadline = self.0.state.lock().expect("the state's lock").next_deadline();
+            tokio::select! {
+                () = self.0.clock.reaches(deadline) => self.with(|_, _| ()),
+                () = changed => {}
+            }
+        }
+    }
+
+    pub fn settings(&self) -> &Settings {
+        &self.0.settings
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    pub fn calls(&self) -> &CallLog {
+        &self.0.calls
+    }
+
+    /// What happens from now on that a machine room must act on.
+    pub fn events(&self) -> broadcast::Receiver<Event> {
+        self.0.events.subscribe()
+    }
+}
+
+impl fmt::Debug for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Region").field(&self.0.settings.name).finish()
+    }
+}

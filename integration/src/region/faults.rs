@@ -1,0 +1,128 @@
+//! Faults by rule: on a service, an action, a caller and the nth call that fits, so many times.
+
+use std::sync::{Mutex, MutexGuard};
+use std::time::Duration;
+
+use super::call::{Service, ServiceError};
+
+/// What goes wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// Refused with the service's own throttling code; nothing is done.
+    Throttle,
+    /// 500; nothing is done.
+    InternalError,
+    /// 503; nothing is done.
+    Unavailable,
+    /// Another refusal, such as S3's 409; nothing is done.
+    Refuse(ServiceError),
+    /// Accepted and never answered; nothing is done.
+    Timeout,
+    /// Done, but never answered.
+    Lost,
+    /// Done, and the answer is cut in the middle of its body.
+    Cut,
+    /// Answered so much later.
+    Slow(Duration),
+    /// A describe answers as of so long ago.
+    Stale(Duration),
+}
+
+/// When it goes wrong. What is not said fits every call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub service: Option<Service>,
+    /// `GetObject`; `Describe*`; for the metadata service the path, `latest/meta-data/mac`.
+    pub action: Option<String>,
+    /// Part of the caller's label: instance ID, user or access key.
+    pub caller: Option<String>,
+    /// The first call that fits and is hit, from 1.
+    pub nth: u64,
+    /// How many are hit from there on; `None` is all.
+    pub count: Option<u64>,
+    pub fault: Fault,
+}
+
+/// The rules in force.
+#[derive(Debug, Default)]
+pub struct Faults(Mutex<Vec<(Rule, u64)>>);
+
+impl Rule {
+    /// Every call, for ever.
+    pub fn always(fault: Fault) -> Self {
+        Self { service: None, action: None, caller: None, nth: 1, count: None, fault }
+    }
+
+    pub fn on(self, service: Service, action: &str) -> Self {
+        Self { service: Some(service), action: Some(action.to_owned()), ..self }
+    }
+
+    pub fn service(self, service: Service) -> Self {
+        Self { service: Some(service), ..self }
+    }
+
+    pub fn by(self, caller: &str) -> Self {
+        Self { caller: Some(caller.to_owned()), ..self }
+    }
+
+    /// Only from the nth call that fits.
+    pub fn from_call(self, nth: u64) -> Self {
+        Self { nth, ..self }
+    }
+
+    /// Only so many of them.
+    pub fn times(self, count: u64) -> Self {
+        Self { count: Some(count), ..self }
+    }
+}
+
+impl Faults {
+    /// Adds a rule; earlier ones come first.
+    pub fn add(&self, rule: Rule) {
+        self.lock().push((rule, 0));
+    }
+
+    pub fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// The rules and how many calls have fitted each.
+    pub fn list(&self) -> Vec<(Rule, u64)> {
+        self.lock().clone()
+    }
+
+    /// Counts the call on every rule that it fits, and says what the first one in force does to it.
+    pub fn strike(&self, service: Service, action: &str, caller: &str) -> Option<Fault> {
+        let mut struck = None;
+        for (rule, seen) in
+            self.lock().iter_mut().filter(|(rule, _)| rule.fits(service, action, caller))
+        {
+            *seen += 1;
+            if struck.is_none() && rule.hits(*seen) {
+                struck = Some(rule.fault.clone());
+            }
+        }
+        struck
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<(Rule, u64)>> {
+        self.0.lock().expect("the rules' lock")
+    }
+}
+
+impl Rule {
+    fn fits(&self, service: Service, action: &str, caller: &str) -> bool {
+        let action_fits =
+            self.action.as_deref().is_none_or(|wanted| match wanted.strip_suffix('*') {
+                Some(start) => action.starts_with(start),
+                None => wanted == action,
+            });
+        self.service.is_none_or(|wanted| wanted == service)
+            && action_fits
+            && self.caller.as_deref().is_none_or(|wanted| caller.contains(wanted))
+    }
+
+    fn hits(&self, seen: u64) -> bool {
+        seen >= self.nth && self.count.is_none_or(|count| seen < self.nth + count)
+    }
+}

@@ -1,0 +1,80 @@
+//! Everything that the region knows, under one lock: ordered maps and seeded IDs only, so that the
+//! same calls in the same order leave the same state.
+
+use time::OffsetDateTime;
+
+use super::autoscaling::{self, AutoScaling};
+use super::ec2::{self, Ec2};
+use super::iam::Iam;
+use super::ids::Ids;
+use super::imds::Imds;
+use super::{Settings, s3};
+
+/// The region's state.
+#[derive(Debug)]
+pub struct State {
+    pub settings: Settings,
+    pub ec2: Ec2,
+    pub autoscaling: AutoScaling,
+    pub s3: s3::Store,
+    pub iam: Iam,
+    pub imds: Imds,
+    pub ids: Ids,
+    /// What happened and has not been published yet.
+    pub events: Vec<Event>,
+}
+
+/// What a machine room must act on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// Launched or started: the machine is to be switched on.
+    InstancePending {
+        id: String,
+    },
+    InstanceRunning {
+        id: String,
+    },
+    /// The guest is to shut down; it may take its time.
+    InstanceStopping {
+        id: String,
+    },
+    InstanceStopped {
+        id: String,
+    },
+    /// The guest is to shut down and goes.
+    InstanceShuttingDown {
+        id: String,
+    },
+    InstanceTerminated {
+        id: String,
+    },
+    InstanceRebooted {
+        id: String,
+    },
+}
+
+impl State {
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            iam: Iam::new(&settings.account),
+            ids: Ids::new(settings.seed),
+            settings,
+            ec2: Ec2::default(),
+            autoscaling: AutoScaling::default(),
+            s3: s3::Store::default(),
+            imds: Imds::default(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Moves every state whose time has come.
+    pub fn advance(&mut self, now: OffsetDateTime) {
+        ec2::advance(self, now);
+        autoscaling::advance(self, now);
+    }
+
+    /// When the next state moves by itself.
+    pub fn next_deadline(&self) -> Option<OffsetDateTime> {
+        [self.ec2.next_deadline(), self.autoscaling.next_deadline()].into_iter().flatten().min()
+    }
+}
