@@ -33,7 +33,10 @@ pub struct Report {
     pub origin: OffsetDateTime,
     /// In order of their start; they may overlap.
     pub steps: Vec<Step>,
-    /// From `windlass boot`'s first instruction until it asked systemd for kubelet.
+    /// When `windlass boot` ran its first instruction.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_ms: Option<f64>,
+    /// From `started_ms` until it asked systemd for kubelet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_ms: Option<f64>,
     /// From `origin` until the Node was Ready.
