@@ -59,14 +59,9 @@ pub fn render(identity: Identity, scope: &Scope) -> Result<String, Unusable> {
     Ok(filled.iter().fold(template, |text, (name, value)| text.replace(name, value)))
 }
 
-/// The tag that instances, Auto Scaling groups and route tables of a cluster carry, with the value
-/// [`OWNED`]. It is the tag by which cloud-provider-aws knows a cluster's resources.
-pub fn cluster_tag(cluster: &str) -> String {
-    format!("kubernetes.io/cluster/{cluster}")
-}
-
-/// The value of [`cluster_tag`].
-pub const OWNED: &str = "owned";
+/// The tag that instances, Auto Scaling groups and route tables of a cluster carry; its value is the
+/// cluster's name.
+pub const CLUSTER_TAG: &str = "windlass.dev/cluster";
 
 // === impl Identity, Scope ===
 
