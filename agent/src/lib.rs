@@ -1,6 +1,7 @@
 //! Windlass brings an EC2 instance up as a Kubernetes node and lets it go without dropping a
 //! request.
 
+pub mod cli;
 pub mod client;
 pub mod config;
 pub mod exchange;

@@ -1,13 +1,17 @@
 //! The boot report: what one boot did, how long each step took and what it waited for.
 //!
 //! The node puts it into S3 when it is Ready, or when it gives up; `windlass report` draws it. All
-//! times count from `origin`, the moment at which the kernel started.
+//! times count from `origin`: the moment at which the kernel started or, in a container, whose
+//! kernel started long before, PID 1.
+
+mod record;
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use self::record::{BootStep, Recorder, Running};
 use crate::exchange::InstanceId;
 
 /// One boot of one instance.
@@ -28,7 +32,7 @@ pub struct Report {
     pub zone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_type: Option<String>,
-    /// When the kernel started, by the instance's clock: 0 ms.
+    /// When the kernel (in a container: PID 1) started, by the instance's clock: 0 ms.
     #[serde(with = "time::serde::rfc3339")]
     pub origin: OffsetDateTime,
     /// In order of their start; they may overlap.
@@ -44,6 +48,9 @@ pub struct Report {
     pub ready_ms: Option<f64>,
     /// Requests by `service:Action`, retries included.
     pub calls: BTreeMap<String, u64>,
+    /// What a reader should know although nothing failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
     /// Why the boot was given up, as a person reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
@@ -57,6 +64,9 @@ pub struct Step {
     pub start_ms: f64,
     pub end_ms: f64,
     pub outcome: Outcome,
+    /// One line for a person: what was done or found.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub detail: String,
     #[serde(default, skip_serializing_if = "is_zero")]
     pub retries: u64,
     /// Received or written, where that is the step's work.

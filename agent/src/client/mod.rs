@@ -2,6 +2,7 @@
 //! that `main` hands in, so that a test can put a whole region behind it.
 
 pub mod apiserver;
+pub mod calls;
 pub mod dns;
 pub mod s3;
 pub mod wire;

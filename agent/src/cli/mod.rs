@@ -1,0 +1,64 @@
+//! The command line: one file a subcommand, each an `Args` struct and an async `run`.
+
+pub mod logging;
+
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Subcommand;
+
+/// What `windlass` can be asked to do.
+#[derive(Subcommand)]
+pub enum Command {
+}
+
+impl Command {
+    /// Runs the command to its end.
+    pub async fn run(self, started: Started) -> Result<(), Failure> {
+        match self {
+        }
+    }
+}
+
+/// The moment of this program's first instruction, by which a boot's own time is measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Started(pub Instant);
+
+impl Started {
+    /// To be called first in `main`.
+    pub fn now() -> Self {
+        Self(Instant::now())
+    }
+}
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug)]
+pub enum Failure {
+    /// Another try may succeed.
+    Failed(anyhow::Error),
+    /// The configuration is wrong: another try fails in the same way.
+    Configuration(anyhow::Error),
+}
+
+impl Failure {
+    /// What the program leaves with.
+    pub fn exit_code(&self) -> ExitCode {
+        match self {
+            Self::Failed(_) => ExitCode::from(1),
+            Self::Configuration(_) => ExitCode::from(78),
+        }
+    }
+
+    /// What went wrong.
+    pub fn error(&self) -> &anyhow::Error {
+        match self {
+            Self::Failed(error) | Self::Configuration(error) => error,
+        }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
