@@ -5,5 +5,6 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod exchange;
+pub mod pki;
 pub mod policies;
 pub mod report;
