@@ -60,8 +60,9 @@ pub fn render(identity: Identity, scope: &Scope) -> Result<String, Unusable> {
 }
 
 /// The tag that instances, Auto Scaling groups and route tables of a cluster carry; its value is the
-/// cluster's name.
-pub const CLUSTER_TAG: &str = "windlass.dev/cluster";
+/// cluster's name. No `/` in it: an instance whose tags are in its metadata (by which it knows its
+/// Auto Scaling group) is not launched with such a key ("Tag your Amazon EC2 resources").
+pub const CLUSTER_TAG: &str = "windlass:cluster";
 
 // === impl Identity, Scope ===
 
