@@ -2,8 +2,11 @@
 //! that `main` hands in, so that a test can put a whole region behind it.
 
 pub mod apiserver;
+pub mod autoscaling;
 pub mod calls;
+pub mod credentials;
 pub mod dns;
+pub mod imds;
 pub mod s3;
 pub mod wire;
 

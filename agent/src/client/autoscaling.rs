@@ -1,0 +1,93 @@
+//! Lifecycle hooks of Auto Scaling: the one call by which an instance says that it is ready, or
+//! that it will not be.
+//!
+//! Source: "Amazon EC2 Auto Scaling lifecycle hooks" (Amazon EC2 Auto Scaling User Guide).
+
+use aws_config::SdkConfig;
+use aws_sdk_autoscaling::Client;
+use aws_sdk_autoscaling::error::ProvideErrorMetadata;
+use aws_smithy_types::error::display::DisplayErrorContext;
+
+use crate::exchange::InstanceId;
+
+/// A hook of one group, for one instance.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    client: Client,
+    group: String,
+    name: String,
+    instance: InstanceId,
+}
+
+/// What shall become of the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    Continue,
+    /// At a launch: it is terminated and replaced.
+    Abandon,
+}
+
+/// What completing a hook found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completed {
+    /// The action was pending and is complete now.
+    Now,
+    /// There is no pending action: it was completed before, or it timed out.
+    Already,
+}
+
+/// Auto Scaling did not take the verdict.
+#[derive(Debug, thiserror::Error)]
+#[error("autoscaling:CompleteLifecycleAction for hook `{hook}` of Auto Scaling group `{group}`: {message}")]
+pub struct Error {
+    hook: String,
+    group: String,
+    message: String,
+}
+
+impl Hook {
+    /// The hook `name` of the Auto Scaling group `group`, as it concerns `instance`.
+    pub fn new(config: &SdkConfig, group: &str, name: &str, instance: &InstanceId) -> Self {
+        let (group, name) = (group.to_owned(), name.to_owned());
+        Self { client: Client::new(config), group, name, instance: instance.clone() }
+    }
+
+    /// The hook's name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Completes the pending action.
+    pub async fn complete(&self, verdict: Verdict) -> Result<Completed, Error> {
+        let call = self.client.complete_lifecycle_action();
+        let call = call.auto_scaling_group_name(&self.group).lifecycle_hook_name(&self.name);
+        let call = call.instance_id(self.instance.as_str()).lifecycle_action_result(verdict.as_str());
+        match call.send().await {
+            Ok(_) => Ok(Completed::Now),
+            Err(error) if nothing_pending(error.code(), error.message()) => Ok(Completed::Already),
+            Err(error) => {
+                let message = match (error.code(), error.message()) {
+                    (Some(code), Some(said)) => format!("{code}: {said}"),
+                    _ => DisplayErrorContext(error).to_string(),
+                };
+                Err(Error { hook: self.name.clone(), group: self.group.clone(), message })
+            }
+        }
+    }
+}
+
+impl Verdict {
+    /// As the API calls it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Continue => "CONTINUE",
+            Self::Abandon => "ABANDON",
+        }
+    }
+}
+
+/// The API has one code for everything that is wrong with a request; only the words tell.
+fn nothing_pending(code: Option<&str>, said: Option<&str>) -> bool {
+    let said = said.unwrap_or_default();
+    code == Some("ValidationError") && said.contains("No active Lifecycle Action found")
+}
