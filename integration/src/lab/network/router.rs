@@ -1,0 +1,116 @@
+//! The VPC's routers as one namespace: each network interface of an instance is a veth whose other
+//! end is here.
+//!
+//! As in a VPC there is no layer 2 between instances: the router answers ARP for every neighbour
+//! (proxy ARP), owns each subnet's first address, knows the hardware address of each interface
+//! without asking, and drops what an interface sends under an address that is not its own (the
+//! source check, by strict reverse path filtering).
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+use ipnet::Ipv4Net;
+
+use super::namespace::Namespace;
+
+/// The instance metadata service.
+pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
+/// The VPC's resolver, at the address that is the same in every VPC.
+pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// What Nitro instances have; "Network maximum transmission unit (MTU) for your EC2 instance".
+pub const MTU: u16 = 9001;
+/// A Nitro instance's first interface is called so by Debian and Amazon Linux.
+pub const NODE_INTERFACE: &str = "ens5";
+
+/// An instance's primary network interface.
+#[derive(Clone, Debug)]
+pub struct Attachment {
+    pub instance_id: String,
+    pub mac: String,
+    pub address: Ipv4Addr,
+    pub subnet: Ipv4Net,
+}
+
+impl Attachment {
+    /// The router's address in this subnet: "the first four IP addresses and the last … are not
+    /// available", the second is the VPC router ("Subnet CIDR blocks").
+    pub fn gateway(&self) -> Ipv4Addr {
+        nth_address(self.subnet, 1)
+    }
+
+    /// The router's end of the veth. 15 characters at most, so the tail of the instance's id.
+    pub fn router_interface(&self) -> String {
+        let tail = self.instance_id.len().saturating_sub(13);
+        format!("v{}", &self.instance_id[tail..])
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Router {
+    namespace: Namespace,
+}
+
+impl Router {
+    /// A router with these addresses of its own.
+    pub fn create(name: &str, own: &[Ipv4Addr]) -> Result<Self> {
+        let namespace = Namespace::create(name)?;
+        let addresses: String =
+            own.iter().map(|address| format!("addr add {address}/32 dev lo\n")).collect();
+        namespace.ip(&format!("link set lo up\n{addresses}"))?;
+        namespace.sysctl(&[
+            ("net.ipv4.ip_forward", "1"),
+            // Each interface sets its own; the greater of the two would count.
+            ("net.ipv4.conf.all.rp_filter", "0"),
+            ("net.ipv4.conf.all.send_redirects", "0"),
+            ("net.ipv4.conf.default.send_redirects", "0"),
+        ])?;
+        Ok(Self { namespace })
+    }
+
+    pub fn namespace(&self) -> &Namespace {
+        &self.namespace
+    }
+
+    /// Connects a node's namespace, which then has its interface, down and without an address.
+    pub fn attach(&self, node: &Namespace, to: &Attachment) -> Result<()> {
+        let (here, there) = (to.router_interface(), NODE_INTERFACE);
+        let (address, mac, gateway) = (to.address, &to.mac, to.gateway());
+        self.namespace.ip(&format!(
+            "link add {here} mtu {MTU} type veth peer name {there} mtu {MTU} address {mac} netns {}\n\
+             addr add {gateway}/32 dev {here}\n\
+             link set {here} up\n\
+             route add {address}/32 dev {here}\n\
+             neigh replace {address} lladdr {mac} dev {here} nud permanent\n",
+            node.name(),
+        ))?;
+        self.namespace.sysctl(&[
+            (&format!("net.ipv4.conf.{here}.proxy_arp"), "1"),
+            // Without a delay: by default the kernel waits up to 0.8 s before it answers for another.
+            (&format!("net.ipv4.neigh.{here}.proxy_delay"), "0"),
+            (&format!("net.ipv4.conf.{here}.rp_filter"), "1"),
+        ])
+    }
+}
+
+/// The network's address plus `n`.
+pub fn nth_address(network: Ipv4Net, n: u32) -> Ipv4Addr {
+    Ipv4Addr::from_bits(network.network().to_bits() + n)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_instance_id_makes_an_interface_name_that_the_kernel_takes() {
+        let attachment = Attachment {
+            instance_id: "i-0123456789abcdef0".into(),
+            mac: "02:00:00:00:00:01".into(),
+            address: Ipv4Addr::new(10, 0, 1, 17),
+            subnet: "10.0.1.0/24".parse().unwrap(),
+        };
+        assert_eq!(attachment.router_interface(), "v456789abcdef0");
+        assert!(attachment.router_interface().len() <= 15);
+        assert_eq!(attachment.gateway(), Ipv4Addr::new(10, 0, 1, 1));
+    }
+}

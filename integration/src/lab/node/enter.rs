@@ -1,0 +1,43 @@
+//! `lab node-enter SPEC`: joins the node's control groups and its network namespace, makes the
+//! other namespaces, and runs `node-init` as PID 1 in them.
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result};
+use nix::sched::{CloneFlags, setns, unshare};
+
+use super::{Spec, cgroups};
+
+pub fn main(file: &Path) -> Result<ExitCode> {
+    let spec = Spec::read(file)?;
+    cgroups::join(&spec.name)?;
+    let namespace = File::open(&spec.namespace).with_context(|| {
+        format!("cannot open the network namespace {}", spec.namespace.display())
+    })?;
+    setns(namespace, CloneFlags::CLONE_NEWNET)
+        .context("cannot enter the node's network namespace")?;
+    // After the control groups, so that the node sees its own group as the root; the new PID
+    // namespace is for children alone.
+    unshare(
+        CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWUTS
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWCGROUP
+            | CloneFlags::CLONE_NEWPID,
+    )
+    .context("cannot make the node's namespaces")?;
+    let mut init = Command::new(std::env::current_exe()?)
+        .arg("node-init")
+        .arg(file)
+        .env_clear()
+        .spawn()
+        .context("cannot start the node's PID 1")?;
+    let pid = spec.folder.join("pid");
+    let temporary = spec.folder.join("pid.new");
+    fs::write(&temporary, init.id().to_string())?;
+    fs::rename(temporary, pid)?;
+    init.wait()?;
+    Ok(ExitCode::SUCCESS)
+}

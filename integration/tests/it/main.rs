@@ -1,0 +1,3 @@
+//! All integration tests in one program: each link is big.
+
+mod lab_node;
