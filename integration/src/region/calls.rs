@@ -9,7 +9,7 @@ use std::sync::{Mutex, MutexGuard};
 use serde::Serialize;
 
 /// One call, one line of JSON.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Record {
     /// The region's time, ISO 8601.
     pub at: String,

@@ -35,8 +35,13 @@ impl Clock {
         self.unmoved() + self.moved().offset
     }
 
-    /// What signatures are judged by: without the offset, so that clients with a clock of their
-    /// own survive [`Clock::advance`], and with the skew that a test has set.
+    /// What a client with a clock of its own shows: without the offset. Signatures and temporary
+    /// credentials live by it, so that such clients survive [`Clock::advance`].
+    pub fn unmoved(&self) -> OffsetDateTime {
+        self.started_at + self.started.elapsed()
+    }
+
+    /// What signatures are judged by: with the skew that a test has set.
     pub fn signing(&self) -> OffsetDateTime {
         self.unmoved() + self.moved().skew
     }
@@ -61,10 +66,6 @@ impl Clock {
             () = tokio::time::sleep(left) => {}
             () = changed => {}
         }
-    }
-
-    fn unmoved(&self) -> OffsetDateTime {
-        self.started_at + self.started.elapsed()
     }
 
     fn moved(&self) -> Moved {

@@ -28,6 +28,18 @@ pub enum Fault {
     Stale(Duration),
 }
 
+impl Fault {
+    /// As the call log names it.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Refuse(error) => format!("refuse {}", error.code),
+            Self::Slow(time) => format!("slow {} ms", time.as_millis()),
+            Self::Stale(lag) => format!("stale {} ms", lag.as_millis()),
+            other => format!("{other:?}").to_lowercase(),
+        }
+    }
+}
+
 /// When it goes wrong. What is not said fits every call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
@@ -103,6 +115,11 @@ impl Faults {
             }
         }
         struck
+    }
+
+    /// The longest of what the rules' faults have, such as a lag.
+    pub fn longest(&self, of: impl Fn(&Fault) -> Option<Duration>) -> Option<Duration> {
+        self.lock().iter().filter_map(|(rule, _)| of(&rule.fault)).max()
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<(Rule, u64)>> {

@@ -4,6 +4,7 @@
 //! Every request, from a socket or in process, takes the same way: [`Region::serve`] (the four
 //! services) or [`Region::serve_imds`].
 
+pub mod arrival;
 pub mod autoscaling;
 pub mod call;
 pub mod calls;
@@ -11,13 +12,17 @@ pub mod clock;
 pub mod ec2;
 pub mod envelope;
 pub mod faults;
+mod history;
 pub mod iam;
 pub mod ids;
 pub mod imds;
 pub mod latency;
 pub mod params;
+mod request;
 pub mod s3;
+pub mod sigv4;
 pub mod state;
+pub mod sts;
 pub mod xml;
 
 use std::fmt;
@@ -26,10 +31,14 @@ use std::sync::{Arc, Mutex};
 use time::OffsetDateTime;
 use tokio::sync::{Notify, broadcast};
 
+pub use self::arrival::Arrival;
 pub use self::calls::CallLog;
 pub use self::clock::Clock;
 pub use self::faults::{Fault, Faults, Rule};
+use self::history::History;
+use self::ids::Ids;
 pub use self::latency::{Latency, Profile};
+pub use self::request::Answer;
 pub use self::state::{Event, State};
 
 /// What a region is told at its start.
@@ -57,6 +66,9 @@ struct Shared {
     faults: Faults,
     latency: Latency,
     calls: CallLog,
+    history: Mutex<History>,
+    /// Apart from the state's, so that a request more does not rename every instance.
+    request_ids: Mutex<Ids>,
     events: broadcast::Sender<Event>,
 }
 
@@ -83,6 +95,8 @@ impl Region {
             faults: Faults::default(),
             latency: Latency::new(settings.latency, settings.seed),
             calls: CallLog::default(),
+            history: Mutex::default(),
+            request_ids: Mutex::new(Ids::new(!settings.seed)),
             events: broadcast::channel(4096).0,
             settings,
         };
@@ -96,6 +110,7 @@ impl Region {
         let mut state = self.0.state.lock().expect("the state's lock");
         state.advance(now);
         let answer = f(&mut state, now);
+        self.remember(&state, now);
         // Within the lock, so that events are seen in the order in which they happened. Nobody
         // listening is no error.
         state.events.drain(..).for_each(|event| drop(self.0.events.send(event)));

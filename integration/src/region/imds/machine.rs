@@ -28,8 +28,6 @@ pub struct Machine {
     pub tags: BTreeMap<String, String>,
     /// The ARN of the instance profile.
     pub instance_profile: Option<String>,
-    /// `autoscaling/target-lifecycle-state`, for an instance of a group.
-    pub target_lifecycle_state: Option<String>,
     pub options: MetadataOptions,
     /// By device number; the first is the primary one.
     pub interfaces: Vec<Interface>,
