@@ -4,6 +4,7 @@
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod drawing;
 pub mod exchange;
 pub mod pki;
 pub mod policies;
