@@ -11,12 +11,12 @@ pub use terminal::{Style, terminal};
 
 use crate::report::{Outcome, Report, Step};
 
-/// `Ready 2.31 s after the kernel started`.
+/// `Ready 2.31 s after the machine started`.
 fn headline(report: &Report) -> String {
     match (&report.failure, report.ready_ms) {
-        (Some(_), _) => format!("gave up {} after the kernel started", duration(end_ms(report))),
-        (None, Some(ready)) => format!("Ready {} after the kernel started", duration(ready)),
-        (None, None) => format!("not Ready {} after the kernel started", duration(end_ms(report))),
+        (Some(_), _) => format!("gave up {} after the machine started", duration(end_ms(report))),
+        (None, Some(ready)) => format!("Ready {} after the machine started", duration(ready)),
+        (None, None) => format!("not Ready {} after the machine started", duration(end_ms(report))),
     }
 }
 
@@ -57,6 +57,24 @@ fn notes(step: &Step) -> Vec<String> {
     let bytes = (step.bytes > 0).then(|| bytes(step.bytes));
     [outcome, waited, retries, bytes].into_iter().flatten().collect()
 }
+
+/// The steps, and before them what ran until this program did.
+fn rows(report: &Report) -> Vec<Step> {
+    let before = report.started_ms.filter(|started| *started > 0.0).map(|started| Step {
+        name: BEFORE.to_owned(),
+        start_ms: 0.0,
+        end_ms: started,
+        outcome: Outcome::Changed,
+        detail: String::new(),
+        retries: 0,
+        bytes: 0,
+        waited_for: Some(BEFORE.to_owned()),
+    });
+    before.into_iter().chain(report.steps.iter().cloned()).collect()
+}
+
+/// The row that no step of ours recorded.
+const BEFORE: &str = "kernel, systemd";
 
 /// `s3:GetObject 3 · s3:PutObject 2`
 fn calls(report: &Report) -> String {
@@ -129,6 +147,7 @@ pub(crate) mod tests {
             start_ms,
             end_ms,
             outcome: Outcome::Changed,
+            detail: String::new(),
             retries: 0,
             bytes: 0,
             waited_for: None,
@@ -152,7 +171,6 @@ pub(crate) mod tests {
             instance_type: Some("m7g.large".into()),
             origin: datetime!(2026-11-23 06:00:00 UTC),
             steps: vec![
-                waiting("kernel and systemd", 0.0, 684.0, "kernel and systemd"),
                 step("facts", 684.0, 712.5),
                 Step { bytes: 3102, retries: 1, ..step("configuration", 712.5, 779.0) },
                 step("key and request", 779.0, 815.2),
@@ -172,6 +190,7 @@ pub(crate) mod tests {
                 ("s3:GetObject".into(), 4),
                 ("s3:PutObject".into(), 2),
             ]),
+            notes: vec!["S3 did not answer; the last verified configuration was used".into()],
             failure: None,
         }
     }
@@ -179,10 +198,10 @@ pub(crate) mod tests {
     /// A boot that ended before there was a grant.
     pub fn failed() -> Report {
         let mut report = boot();
-        report.steps.truncate(7);
-        report.steps[6].outcome = Outcome::Failed;
-        report.steps[6].end_ms = 30_815.0;
-        report.steps[6].retries = 58;
+        report.steps.truncate(6);
+        report.steps[5].outcome = Outcome::Failed;
+        report.steps[5].end_ms = 30_815.0;
+        report.steps[5].retries = 58;
         report.own_ms = None;
         report.ready_ms = None;
         report.failure = Some("denied, role-not-listed: role AROAX of i-0a1b2c3d4e5f60718 is not among the 1 role ids of group `workers` & may <not> join".into());

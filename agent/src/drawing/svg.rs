@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::{calls, duration, end_ms, headline, notes, subject, tick, ticks, title};
+use super::{calls, duration, end_ms, headline, notes, rows, subject, tick, ticks, title};
 use crate::report::{Outcome, Report, Step};
 
 const WIDTH: f64 = 1000.0;
@@ -33,13 +33,14 @@ const HATCH: &str = r##"<defs><pattern id="hatch" width="7" height="7" patternUn
 
 /// The whole picture, 1000 units wide and as high as it needs.
 pub fn svg(report: &Report) -> String {
-    let chart = Chart { end_ms: end_ms(report), bottom: TOP + ROW * report.steps.len() as f64 };
+    let rows = rows(report);
+    let chart = Chart { end_ms: end_ms(report), bottom: TOP + ROW * rows.len() as f64 };
     let mut body = String::new();
     header(&mut body, report);
     chart.axis(&mut body);
     chart.own_time(&mut body, report);
     chart.ready(&mut body, report);
-    for (row, step) in report.steps.iter().enumerate() {
+    for (row, step) in rows.iter().enumerate() {
         chart.step(&mut body, TOP + ROW * row as f64, step);
     }
     let height = footer(&mut body, report, chart.bottom + 42.0);
@@ -61,9 +62,10 @@ fn header(body: &mut String, report: &Report) {
 /// Why it was given up and what was requested, wrapped. Returns the height of the whole picture.
 fn footer(body: &mut String, report: &Report, mut top: f64) -> f64 {
     let why = report.failure.iter().map(|reason| ("bad", format!("Why: {reason}")));
+    let notes = report.notes.iter().map(|note| ("sub", format!("Note: {note}")));
     let requests =
         (!report.calls.is_empty()).then(|| ("sub", format!("Requests: {}", calls(report))));
-    for (class, said) in why.chain(requests) {
+    for (class, said) in why.chain(notes).chain(requests) {
         for line in wrap(&said, FOOTER) {
             text(body, 24.0, top, class, &line);
             top += 17.0;
@@ -125,7 +127,7 @@ impl Chart {
             r#"<rect class="{class}" x="{from:.1}" y="{:.1}" width="{:.1}" height="{BAR}" rx="2"><title>{}</title></rect>"#,
             top + (ROW - BAR) / 2.0,
             to - from,
-            escape(&format!("{}: {said}", step.name)),
+            escape(&[&step.name, &said, &step.detail].map(String::as_str).join("\n")),
         );
         self.beside(body, (from, to), base, &said, if class == "wait" { "" } else { "inside" });
     }

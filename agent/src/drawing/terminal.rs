@@ -1,6 +1,6 @@
 //! The time line in a terminal: a line a step, its bar where and as long as the step was.
 
-use super::{calls, duration, end_ms, headline, notes, subject, tick, ticks, title};
+use super::{calls, duration, end_ms, headline, notes, rows, subject, tick, ticks, title};
 use crate::report::{Outcome, Report, Step};
 
 /// What the terminal can do.
@@ -26,8 +26,9 @@ pub fn terminal(report: &Report, style: Style) -> String {
         lines.push(format!("why  {reason}"));
     }
     lines.extend([String::new(), canvas.axis()]);
-    lines.extend(report.steps.iter().map(|step| canvas.line(step)));
+    lines.extend(rows(report).iter().map(|step| canvas.line(step)));
     lines.push(String::new());
+    lines.extend(report.notes.iter().map(|note| format!("note      {note}")));
     if let Some(own) = report.own_ms {
         lines.push(format!("own time  {} until kubelet was requested", duration(own)));
     }
@@ -51,9 +52,9 @@ const DURATION: usize = 8;
 impl Canvas {
     fn of(report: &Report, style: Style) -> Self {
         let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
-        let name = longest(&mut report.steps.iter().map(|step| step.name.chars().count()));
-        let note =
-            longest(&mut report.steps.iter().map(|step| notes(step).join(", ").chars().count()));
+        let rows = rows(report);
+        let name = longest(&mut rows.iter().map(|step| step.name.chars().count()));
+        let note = longest(&mut rows.iter().map(|step| notes(step).join(", ").chars().count()));
         let taken = name + DURATION + note + 6;
         let bar = style.width.saturating_sub(taken).max(MIN_BAR);
         Self { style, end_ms: end_ms(report), name, bar }
@@ -159,7 +160,7 @@ mod tests {
     #[test]
     fn no_line_of_the_time_line_is_wider_than_the_terminal() {
         let drawn = terminal(&boot(), PLAIN);
-        let bars = drawn.lines().skip(3).take(11);
+        let bars = drawn.lines().skip(3).take(12);
         assert_eq!(
             bars.clone().filter(|line| line.chars().count() > PLAIN.width).count(),
             0,
