@@ -6,6 +6,8 @@ pub mod client;
 pub mod config;
 pub mod drawing;
 pub mod exchange;
+pub mod facts;
 pub mod pki;
+pub mod plan;
 pub mod policies;
 pub mod report;

@@ -3,6 +3,17 @@
 //!
 //! What is used is here: validated, no options left that code would have to guess about.
 
+mod entry;
+mod mime;
+pub mod problems;
+mod raw;
+mod rules;
+pub mod userdata;
+mod words;
+
+pub use problems::{Problem, Problems};
+pub use userdata::UserData;
+
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -121,7 +132,7 @@ pub struct Kubelet {
     pub max_pods: MaxPods,
     pub reserved: ReservedFormula,
     /// Laid over the planned KubeletConfiguration, as its JSON fields are called.
-    pub overrides: BTreeMap<String, toml::Value>,
+    pub overrides: BTreeMap<String, serde_json::Value>,
 }
 
 /// How many pods a node takes; its pod CIDR always bounds it.

@@ -1,0 +1,90 @@
+//! What was observed about the instance: plain data, without a wish in it.
+//!
+//! `observe` gathers it, `plan` reads it. Facts can be written down and read back, so that a plan
+//! can be made again elsewhere from what a node saw.
+
+pub mod instance_types;
+
+use std::net::{IpAddr, Ipv6Addr};
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use crate::exchange::InstanceId;
+
+/// Everything that a plan may depend on besides the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Facts {
+    pub instance: Instance,
+    pub host: Host,
+    pub image: Image,
+}
+
+/// What EC2 says about the instance, through IMDS.
+///
+/// Source: "Instance metadata categories" (Amazon EC2 User Guide).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    pub id: InstanceId,
+    pub region: String,
+    /// Availability zone, `eu-west-1a`.
+    pub zone: String,
+    /// Twelve digits.
+    pub account: String,
+    pub instance_type: String,
+    /// As the instance identity document says it: `x86_64` or `arm64`.
+    pub architecture: String,
+    pub image_id: String,
+    pub private_ip: IpAddr,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6: Option<Ipv6Addr>,
+    /// `ip-10-0-1-5.eu-west-1.compute.internal`.
+    pub private_dns: String,
+    /// MAC address of the primary ENI, lowercase with colons.
+    pub mac: String,
+    pub vpc_cidrs: Vec<IpNet>,
+    pub subnet_cidr: IpNet,
+    /// `autoscaling/target-lifecycle-state`; absent outside an Auto Scaling group.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lifecycle_state: Option<String>,
+    /// The tag `aws:autoscaling:groupName`, where the instance may read its tags.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auto_scaling_group: Option<String>,
+}
+
+/// What the running machine says about itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// CPUs that are online.
+    pub cpus: u32,
+    pub memory_bytes: u64,
+    pub cgroup: CgroupVersion,
+    /// The primary interface's, in bytes.
+    pub mtu: u32,
+    /// The primary interface, the one with the instance's MAC address.
+    pub interface: String,
+    /// Whether this is a container with a service manager in it rather than a machine of its own.
+    pub container: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CgroupVersion {
+    V1,
+    V2,
+}
+
+/// What the image says that is baked into it, `/etc/windlass/image.json`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Image {
+    /// `v1.37.2`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubelet_version: Option<String>,
+    /// Whether kubelet's credential provider `ecr-credential-provider` is in the image, in
+    /// [`CREDENTIAL_PROVIDER_DIR`](crate::plan::CREDENTIAL_PROVIDER_DIR).
+    pub credential_provider: bool,
+}
