@@ -16,16 +16,19 @@ mod history;
 pub mod iam;
 pub mod ids;
 pub mod imds;
+pub mod inprocess;
 pub mod latency;
 pub mod params;
 mod request;
 pub mod s3;
+pub mod serve;
 pub mod sigv4;
 pub mod state;
 pub mod sts;
 pub mod xml;
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use time::OffsetDateTime;
@@ -69,6 +72,7 @@ struct Shared {
     history: Mutex<History>,
     /// Apart from the state's, so that a request more does not rename every instance.
     request_ids: Mutex<Ids>,
+    connections: AtomicU64,
     events: broadcast::Sender<Event>,
 }
 
@@ -97,6 +101,7 @@ impl Region {
             calls: CallLog::default(),
             history: Mutex::default(),
             request_ids: Mutex::new(Ids::new(!settings.seed)),
+            connections: AtomicU64::new(0),
             events: broadcast::channel(4096).0,
             settings,
         };
@@ -145,6 +150,10 @@ impl Region {
 
     pub fn calls(&self) -> &CallLog {
         &self.0.calls
+    }
+
+    fn next_connection(&self) -> u64 {
+        self.0.connections.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// What happens from now on that a machine room must act on.

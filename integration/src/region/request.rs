@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tokio::time::{Instant, sleep};
 
 use super::arrival::{Arrival, Seen};
@@ -40,6 +40,7 @@ impl Region {
 
     async fn serve_here(&self, request: Request<Bytes>) -> Answer {
         let mut entry = Entry::new(self, &request);
+        let head = request.method() == Method::HEAD;
         let (seen, request) = Seen::of(request);
         let request_id = self.request_id(seen.service);
         entry.about(self, &seen);
@@ -63,13 +64,14 @@ impl Region {
                 entry.close(self, None);
                 Answer::Silence
             }
-            Some(Fault::Cut) => {
+            fault => {
                 entry.close(self, Some(&response));
-                Answer::Cut(response)
-            }
-            _ => {
-                entry.close(self, Some(&response));
-                Answer::Whole(response)
+                let response = if head { response.map(|_| Bytes::new()) } else { response };
+                if fault == Some(Fault::Cut) {
+                    Answer::Cut(response)
+                } else {
+                    Answer::Whole(response)
+                }
             }
         }
     }

@@ -1,14 +1,107 @@
 //! The instance metadata service, version 2: Amazon EC2 User Guide, "Use the Instance Metadata
-//! Service to access instance metadata".
+//! Service to access instance metadata". Instances are told apart by their source address alone.
+//!
+//! [`door`] holds the rules about method, token and proxies; what lies behind it is a tree
+//! of texts ([`tree`]), made anew for each request from EC2's state.
 
+mod door;
 mod machine;
+mod role;
+mod serve;
+mod tree;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
+
+use time::OffsetDateTime;
 
 pub use self::machine::{Interface, Machine, MetadataOptions, SecurityGroup};
+use super::iam::Credentials;
 
-/// What the metadata service itself remembers.
-#[derive(Clone, Debug, Default)]
+/// What the metadata service itself remembers, and how it behaves.
+#[derive(Clone, Debug)]
 pub struct Imds {
-    _tokens: BTreeMap<String, ()>,
+    /// A role's credentials are not there for a moment after a launch: 404.
+    pub credentials_delay: Duration,
+    /// New credentials are handed out when half of this is over.
+    pub credentials_lifetime: Duration,
+    instances: BTreeMap<String, Remembered>,
+}
+
+/// What it remembers of one instance.
+#[derive(Clone, Debug, Default)]
+struct Remembered {
+    /// Tokens and when they expire. They do not survive a stop.
+    tokens: BTreeMap<String, OffsetDateTime>,
+    started: Option<OffsetDateTime>,
+    role: Option<role::Handed>,
+    notices: Notices,
+}
+
+/// What AWS announces to an instance; each is absent (404) until it is set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Notices {
+    pub spot: Option<SpotAction>,
+    /// When a rebalance recommendation was given.
+    pub rebalance: Option<OffsetDateTime>,
+    pub maintenance: Vec<Maintenance>,
+}
+
+/// Amazon EC2 User Guide, "Spot Instance interruption notices".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpotAction {
+    /// `terminate`, `stop` or `hibernate`
+    pub action: String,
+    pub at: OffsetDateTime,
+}
+
+/// Amazon EC2 User Guide, "Scheduled events for your instances".
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Maintenance {
+    pub event_id: String,
+    /// `instance-reboot`, `system-reboot`, `system-maintenance`, `instance-retirement`, `instance-stop`
+    pub code: String,
+    pub description: String,
+    pub not_before: OffsetDateTime,
+    pub not_after: Option<OffsetDateTime>,
+    /// `active`, `completed` or `canceled`
+    pub state: String,
+}
+
+impl Default for Imds {
+    fn default() -> Self {
+        Self {
+            credentials_delay: Duration::from_millis(500),
+            credentials_lifetime: Duration::from_secs(6 * 3600),
+            instances: BTreeMap::new(),
+        }
+    }
+}
+
+impl Imds {
+    /// What is announced to an instance, to be changed.
+    pub fn notices(&mut self, instance: &str) -> &mut Notices {
+        &mut self.instances.entry(instance.to_owned()).or_default().notices
+    }
+
+    /// The role credentials that the instance holds now, if it has asked for any.
+    pub fn handed_to(&self, instance: &str) -> Option<&Credentials> {
+        Some(&self.instances.get(instance)?.role.as_ref()?.credentials)
+    }
+
+    /// Forgets every token: each instance gets 401 until it asks for another.
+    pub fn expire_tokens(&mut self) {
+        self.instances.values_mut().for_each(|instance| instance.tokens.clear());
+    }
+
+    /// What is remembered of this start of the instance.
+    fn of(&mut self, machine: &Machine) -> &mut Remembered {
+        let remembered = self.instances.entry(machine.instance_id.clone()).or_default();
+        if remembered.started != Some(machine.launched_at) {
+            remembered.tokens.clear();
+            remembered.role = None;
+            remembered.started = Some(machine.launched_at);
+        }
+        remembered
+    }
 }
