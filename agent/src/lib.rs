@@ -1,12 +1,15 @@
 //! Windlass brings an EC2 instance up as a Kubernetes node and lets it go without dropping a
 //! request.
 
+pub mod bake;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod converge;
 pub mod drawing;
 pub mod exchange;
 pub mod facts;
+pub mod host;
 pub mod pki;
 pub mod plan;
 pub mod policies;

@@ -85,7 +85,8 @@ where
             Level::WARN => "warning: ",
             _ => "",
         };
-        let (on, off) = if self.bold && !label.is_empty() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
+        let (on, off) =
+            if self.bold && !label.is_empty() { ("\x1b[1m", "\x1b[0m") } else { ("", "") };
         if let Some(step) = &line.step {
             write!(writer, "{step:<14} ")?;
         }

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each an `Args` struct and an async `run`.
 
+pub mod bake;
 pub mod logging;
 
 use std::process::ExitCode;
@@ -7,15 +8,19 @@ use std::time::Instant;
 
 use clap::Subcommand;
 
+use crate::config::Problems;
+
 /// What `windlass` can be asked to do.
 #[derive(Subcommand)]
 pub enum Command {
+    Bake(bake::Args),
 }
 
 impl Command {
     /// Runs the command to its end.
     pub async fn run(self, started: Started) -> Result<(), Failure> {
         match self {
+            Self::Bake(args) => bake::run(args).await,
         }
     }
 }
@@ -60,5 +65,11 @@ impl Failure {
 impl From<anyhow::Error> for Failure {
     fn from(error: anyhow::Error) -> Self {
         Self::Failed(error)
+    }
+}
+
+impl From<Problems> for Failure {
+    fn from(problems: Problems) -> Self {
+        Self::Configuration(problems.into())
     }
 }

@@ -38,7 +38,9 @@ pub enum Completed {
 
 /// Auto Scaling did not take the verdict.
 #[derive(Debug, thiserror::Error)]
-#[error("autoscaling:CompleteLifecycleAction for hook `{hook}` of Auto Scaling group `{group}`: {message}")]
+#[error(
+    "autoscaling:CompleteLifecycleAction for hook `{hook}` of Auto Scaling group `{group}`: {message}"
+)]
 pub struct Error {
     hook: String,
     group: String,
@@ -61,7 +63,8 @@ impl Hook {
     pub async fn complete(&self, verdict: Verdict) -> Result<Completed, Error> {
         let call = self.client.complete_lifecycle_action();
         let call = call.auto_scaling_group_name(&self.group).lifecycle_hook_name(&self.name);
-        let call = call.instance_id(self.instance.as_str()).lifecycle_action_result(verdict.as_str());
+        let call =
+            call.instance_id(self.instance.as_str()).lifecycle_action_result(verdict.as_str());
         match call.send().await {
             Ok(_) => Ok(Completed::Now),
             Err(error) if nothing_pending(error.code(), error.message()) => Ok(Completed::Already),

@@ -147,11 +147,18 @@ mod tests {
     #[test]
     fn a_call_is_named_by_its_signature_and_its_action() {
         let signed = |service: &str| {
-            format!("AWS4-HMAC-SHA256 Credential=ASIAX/20261123/eu-west-1/{service}/aws4_request, SignedHeaders=host")
+            format!(
+                "AWS4-HMAC-SHA256 Credential=ASIAX/20261123/eu-west-1/{service}/aws4_request, SignedHeaders=host"
+            )
         };
         let cases = [
             ("https://b.s3.eu-west-1.amazonaws.com/k?x-id=GetObject", "", "s3", "s3:GetObject"),
-            ("https://b.s3.eu-west-1.amazonaws.com/?list-type=2&prefix=a", "", "s3", "s3:ListObjectsV2"),
+            (
+                "https://b.s3.eu-west-1.amazonaws.com/?list-type=2&prefix=a",
+                "",
+                "s3",
+                "s3:ListObjectsV2",
+            ),
             (
                 "https://autoscaling.eu-west-1.amazonaws.com/",
                 "Action=CompleteLifecycleAction&Version=2011-01-01",
@@ -162,7 +169,10 @@ mod tests {
         for (uri, body, service, wanted) in cases {
             assert_eq!(action(&request(uri, body, &[("authorization", &signed(service))])), wanted);
         }
-        assert_eq!(action(&request("http://169.254.169.254/latest/api/token", "", &[])), "imds:POST");
+        assert_eq!(
+            action(&request("http://169.254.169.254/latest/api/token", "", &[])),
+            "imds:POST"
+        );
     }
 
     #[test]

@@ -39,7 +39,9 @@ pub enum Error {
         PATIENCE.as_secs()
     )]
     NoRole,
-    #[error("IMDS has no credentials of role `{role}`: {said}\nhint: the role's trust policy must let ec2.amazonaws.com assume it")]
+    #[error(
+        "IMDS has no credentials of role `{role}`: {said}\nhint: the role's trust policy must let ec2.amazonaws.com assume it"
+    )]
     NotAssumed { role: String, said: String },
     #[error("IMDS' credentials of role `{role}` are not as documented: {source}")]
     Unreadable { role: String, source: serde_json::Error },

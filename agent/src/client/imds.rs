@@ -140,7 +140,9 @@ impl Imds {
     async fn once(&self, ask: &Ask, earlier: u32) -> Result<Answer, Trouble> {
         let ask = Attempt { ask: ask.clone(), earlier };
         match timeout(ATTEMPT, self.0.operation.invoke(ask)).await {
-            Ok(Ok(answer)) if matches!(answer.status, 429 | 500..) => Err(Trouble::Busy(answer.status)),
+            Ok(Ok(answer)) if matches!(answer.status, 429 | 500..) => {
+                Err(Trouble::Busy(answer.status))
+            }
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(Trouble::Unreachable(DisplayErrorContext(error).to_string())),
             Err(_) => Err(Trouble::Nothing),
@@ -156,7 +158,9 @@ fn pause(attempt: u32) -> Duration {
 fn refused_hint(status: u16) -> &'static str {
     match status {
         401 => ", although the token was new",
-        403 => "\nhint: the instance's metadata options may have switched IMDS off, or a proxy is in between",
+        403 => {
+            "\nhint: the instance's metadata options may have switched IMDS off, or a proxy is in between"
+        }
         _ => "",
     }
 }
@@ -170,8 +174,12 @@ impl Trouble {
                  container's network; if it is, look whether the instance's metadata options have \
                  IMDS enabled"
             }
-            Self::Busy(_) => "IMDS throttles each network interface: something else on this machine may ask all the time",
-            Self::Unreachable(_) => "is this an EC2 instance, and is its network interface up with a route to 169.254.169.254?",
+            Self::Busy(_) => {
+                "IMDS throttles each network interface: something else on this machine may ask all the time"
+            }
+            Self::Unreachable(_) => {
+                "is this an EC2 instance, and is its network interface up with a route to 169.254.169.254?"
+            }
         }
     }
 }

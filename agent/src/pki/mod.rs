@@ -57,6 +57,6 @@ impl std::fmt::Display for Subject {
 }
 
 /// Lowercase hexadecimal SHA-256.
-fn sha256_hex(bytes: &[u8]) -> String {
+pub fn sha256_hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

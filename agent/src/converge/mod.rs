@@ -1,0 +1,84 @@
+//! Makes the host as planned: ordered `ensure_*` calls, each of which looks first and says whether
+//! it changed anything. Run twice, the second run changes nothing; killed anywhere, the next run
+//! goes on.
+
+pub mod files;
+mod kernel;
+mod units;
+
+use std::path::{Path, PathBuf};
+
+use crate::host::Machine;
+use crate::plan::HostPlan;
+
+pub use files::{ensure_file, ensure_symlink};
+pub use kernel::{ensure_route, ensure_sysctl};
+pub use units::ensure_unit;
+
+/// What an `ensure_*` call found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ensured {
+    /// It was so already.
+    Unchanged,
+    /// It was not; now it is.
+    Changed,
+}
+
+/// What was changed, in the words of a log line each; all of it may be nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Changes(pub Vec<String>);
+
+/// Files first, then what the kernel is told. Units are started apart, by [`ensure_unit`]: some of
+/// them later than what they read.
+pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Changes> {
+    let mut changes = ensure_files(machine, plan).await?;
+    for (name, value) in &plan.sysctls {
+        changes.add(ensure_sysctl(machine, name, value)?, || format!("{name} = {value}"));
+    }
+    for route in &plan.routes {
+        let ensured = ensure_route(machine, route).await?;
+        changes.add(ensured, || format!("route to {}", route.destination));
+    }
+    Ok(changes)
+}
+
+/// Each file costs two or three syncs of a disk: not on a thread that has requests to wait for.
+async fn ensure_files(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Changes> {
+    let (machine, files) = (machine.clone(), plan.files.clone());
+    let all = tokio::task::spawn_blocking(move || {
+        let mut changes = Changes::default();
+        for file in files {
+            let ensured = ensure_file(&machine, &file.path, file.mode, file.contents.as_bytes())?;
+            changes.add(ensured, || file.path.display().to_string());
+        }
+        Ok(changes)
+    });
+    all.await?
+}
+
+impl Changes {
+    /// Notes what changed, if it did.
+    pub fn add(&mut self, ensured: Ensured, what: impl FnOnce() -> String) {
+        if ensured == Ensured::Changed {
+            let what = what();
+            tracing::debug!("changed {what}");
+            self.0.push(what);
+        }
+    }
+
+    /// Both as one.
+    pub fn and(mut self, later: Changes) -> Self {
+        self.0.extend(later.0);
+        self
+    }
+
+    /// Whether nothing was changed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// The folder that a file lies in.
+fn parent(path: &Path) -> PathBuf {
+    path.parent().unwrap_or(Path::new("/")).to_owned()
+}
