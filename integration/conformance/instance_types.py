@@ -21,12 +21,12 @@ import zipfile
 MEMBER = "moto/ec2/resources/instance_types.json.gz"
 SOURCE = "EC2 DescribeInstanceTypes as recorded in moto 5.2.5"
 
-# One of each size that matters for a formula, old and new, both architectures, several cards, metal.
+# One of each size that matters for a formula: old and new, both architectures, metal.
 REGION = """
 t2.micro t2.medium t3.nano t3.micro t3.small t3.medium t3.large t3.xlarge t4g.small t4g.medium
 m4.large m5.large m5.xlarge m5.2xlarge m5.4xlarge m5.metal m6i.large m6i.xlarge m6g.medium m6g.large
 m7g.large m7g.xlarge m7i.large m7i.2xlarge c5.large c5.xlarge c6i.large c6g.large c7g.medium c7g.large
-r5.large r6i.large r7g.large p4d.24xlarge
+r5.large r6i.large r7g.large
 """.split()
 
 COLUMNS = "type\tarchitecture\tvcpus\tmemory_mib\tenis\tipv4_per_eni"

@@ -115,6 +115,8 @@ impl Region {
         let mut state = self.0.state.lock().expect("the state's lock");
         state.advance(now);
         let answer = f(&mut state, now);
+        // What takes no time has happened before anybody else looks.
+        state.advance(now);
         self.remember(&state, now);
         // Within the lock, so that events are seen in the order in which they happened. Nobody
         // listening is no error.

@@ -58,8 +58,8 @@ impl State {
         Self {
             iam: Iam::new(&settings.account),
             ids: Ids::new(settings.seed),
+            ec2: Ec2::new(&settings.name, &settings.account),
             settings,
-            ec2: Ec2::default(),
             autoscaling: AutoScaling::default(),
             s3: s3::Store::default(),
             imds: Imds::default(),
@@ -67,10 +67,17 @@ impl State {
         }
     }
 
-    /// Moves every state whose time has come.
+    /// Moves every state whose time has come, each at its own time, so that a clock that leaps is
+    /// like one that ran.
     pub fn advance(&mut self, now: OffsetDateTime) {
-        ec2::advance(self, now);
-        autoscaling::advance(self, now);
+        loop {
+            let at = self.next_deadline().map_or(now, |deadline| deadline.min(now));
+            ec2::advance(self, at);
+            autoscaling::advance(self, at);
+            if self.next_deadline().is_none_or(|deadline| deadline > now) {
+                return;
+            }
+        }
     }
 
     /// When the next state moves by itself.

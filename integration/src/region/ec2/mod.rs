@@ -1,41 +1,139 @@
-//! EC2: instances, interfaces, subnets, VPCs and route tables.
+//! EC2, API version 2016-11-15: VPCs, subnets, route tables, interfaces, launch templates and
+//! instances.
+//!
+//! The model is plain data with methods that keep it sound; each refuses with EC2's own code.
+//! `wire` turns requests into calls of the model and the model into answers, `access` says what a
+//! caller must be allowed.
 
-use std::net::IpAddr;
+mod access;
+mod errors;
+mod filter;
+mod images;
+mod instance;
+mod instance_type;
+mod interface;
+mod launch;
+mod launch_spec;
+mod launch_template;
+mod machine;
+mod page;
+mod route_table;
+mod subnet;
+mod tags;
+#[cfg(test)]
+mod tests;
+mod throttle;
+mod vpc;
+mod wire;
+mod zones;
+
+use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
-use super::call::{Call, ServiceError};
-use super::iam::Access;
-use super::imds::Machine;
-use super::state::State;
-use super::xml::Element;
+pub use self::access::requires;
+pub use self::images::{IMAGE_ARM64, IMAGE_X86_64};
+pub use self::instance::{Instance, InstanceState, Market, Profile, Reason, Timing};
+pub use self::instance_type::InstanceType;
+pub use self::interface::{Attachment, NetworkInterface, NewInterface};
+pub use self::launch::Order;
+pub use self::launch_spec::{InterfaceSpec, LaunchSpec, MetadataChange, ProfileSpec};
+pub use self::launch_template::{Author, LaunchTemplate, TemplateName, TemplateVersion};
+pub use self::route_table::{
+    Associated, Association, Origin, Route, RouteState, RouteTable, Target,
+};
+pub use self::subnet::Subnet;
+pub use self::tags::Tags;
+pub use self::throttle::{Limits, Rate};
+pub use self::vpc::{Block, SecurityGroup, Vpc};
+pub use self::wire::handle;
+use super::state::{Event, State};
 
-/// What EC2 knows.
-#[derive(Clone, Debug, Default)]
-pub struct Ec2 {}
+/// What EC2 knows. Resources are kept by ID.
+#[derive(Clone, Debug)]
+pub struct Ec2 {
+    region: String,
+    account: String,
+    /// How long changes take.
+    pub timing: Timing,
+    /// What is throttled.
+    pub limits: Limits,
+    vpcs: BTreeMap<String, Vpc>,
+    security_groups: BTreeMap<String, SecurityGroup>,
+    subnets: BTreeMap<String, Subnet>,
+    route_tables: BTreeMap<String, RouteTable>,
+    interfaces: BTreeMap<String, NetworkInterface>,
+    templates: BTreeMap<String, LaunchTemplate>,
+    instances: BTreeMap<String, Instance>,
+    /// Architectures by image ID.
+    images: BTreeMap<String, &'static str>,
+    tags: BTreeMap<String, Tags>,
+    buckets: throttle::Buckets,
+    /// What happened since the region last asked.
+    events: Vec<Event>,
+}
 
 impl Ec2 {
-    /// The pending, running or stopping instance that has this address, as its metadata service
-    /// describes it.
-    pub fn machine_at(&self, _address: IpAddr) -> Option<Machine> {
-        None
+    /// A region without anything in it but two images.
+    pub fn new(region: &str, account: &str) -> Self {
+        Self {
+            region: region.to_owned(),
+            account: account.to_owned(),
+            timing: Timing::default(),
+            limits: Limits::default(),
+            vpcs: BTreeMap::new(),
+            security_groups: BTreeMap::new(),
+            subnets: BTreeMap::new(),
+            route_tables: BTreeMap::new(),
+            interfaces: BTreeMap::new(),
+            templates: BTreeMap::new(),
+            instances: BTreeMap::new(),
+            images: images::offered(),
+            tags: BTreeMap::new(),
+            buckets: throttle::Buckets::default(),
+            events: Vec::new(),
+        }
+    }
+
+    /// Every instance that is still listed, terminated ones too, by ID.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.instances.values()
+    }
+
+    /// The instance of that ID, while it is listed.
+    pub fn instance(&self, id: &str) -> Option<&Instance> {
+        self.instances.get(id)
+    }
+
+    pub fn vpcs(&self) -> impl Iterator<Item = &Vpc> {
+        self.vpcs.values()
+    }
+
+    pub fn subnets(&self) -> impl Iterator<Item = &Subnet> {
+        self.subnets.values()
+    }
+
+    pub fn route_tables(&self) -> impl Iterator<Item = &RouteTable> {
+        self.route_tables.values()
+    }
+
+    pub fn network_interfaces(&self) -> impl Iterator<Item = &NetworkInterface> {
+        self.interfaces.values()
     }
 
     /// When the next state moves by itself.
     pub fn next_deadline(&self) -> Option<OffsetDateTime> {
-        None
+        self.next_change()
+    }
+
+    /// `arn:aws:ec2:eu-west-1:123456789012:KIND/ID`
+    fn arn(&self, kind: &str, id: &str) -> String {
+        format!("arn:aws:ec2:{}:{}:{kind}/{id}", self.region, self.account)
     }
 }
 
-/// Moves every state whose time has come.
-pub fn advance(_state: &mut State, _now: OffsetDateTime) {}
-
-/// One action of EC2's query protocol.
-pub fn handle(_state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
-    Err(ServiceError::invalid_action(call.action))
-}
-
-/// What the caller must be allowed for this action.
-pub fn requires(_state: &State, _call: &Call<'_>) -> Vec<Access> {
-    Vec::new()
+/// Moves every state whose time has come, and tells what happened.
+pub fn advance(state: &mut State, now: OffsetDateTime) {
+    state.ec2.advance_instances(now);
+    state.events.append(&mut state.ec2.events);
 }

@@ -1,0 +1,64 @@
+//! EC2's refusals that several actions share: EC2 API Reference, "Error codes for the Amazon EC2
+//! API".
+
+use crate::region::call::ServiceError;
+
+pub fn no_vpc(id: &str) -> ServiceError {
+    ServiceError::client("InvalidVpcID.NotFound", format!("The vpc ID '{id}' does not exist"))
+}
+
+pub fn no_subnet(id: &str) -> ServiceError {
+    ServiceError::client("InvalidSubnetID.NotFound", format!("The subnet ID '{id}' does not exist"))
+}
+
+pub fn no_security_group(id: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidGroup.NotFound",
+        format!("The security group '{id}' does not exist"),
+    )
+}
+
+pub fn no_route_table(id: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidRouteTableID.NotFound",
+        format!("The routeTable ID '{id}' does not exist"),
+    )
+}
+
+pub fn no_association(id: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidAssociationID.NotFound",
+        format!("The association ID '{id}' does not exist"),
+    )
+}
+
+pub fn no_interface(id: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidNetworkInterfaceID.NotFound",
+        format!("The networkInterface ID '{id}' does not exist"),
+    )
+}
+
+pub fn no_image(id: &str) -> ServiceError {
+    ServiceError::client("InvalidAMIID.NotFound", format!("The image id '[{id}]' does not exist"))
+}
+
+/// One or several that are unknown, or not known yet.
+pub fn no_instances(ids: &[&str]) -> ServiceError {
+    let message = match ids {
+        [one] => format!("The instance ID '{one}' does not exist"),
+        several => format!("The instance IDs '{}' do not exist", several.join(", ")),
+    };
+    ServiceError::client("InvalidInstanceID.NotFound", message)
+}
+
+pub fn malformed_instance(id: &str) -> ServiceError {
+    ServiceError::client("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\""))
+}
+
+pub fn bad_value(value: &str, parameter: &str, why: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidParameterValue",
+        format!("Value ({value}) for parameter {parameter} is invalid. {why}"),
+    )
+}
