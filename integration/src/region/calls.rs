@@ -104,3 +104,53 @@ impl CallLog {
         self.0.lock().expect("the call log's lock")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(caller: &str, service: &str, action: &str) -> Record {
+        Record {
+            caller: caller.into(),
+            service: service.into(),
+            action: action.into(),
+            status: 200,
+            ..Record::default()
+        }
+    }
+
+    #[test]
+    fn calls_are_counted_by_caller_and_action_until_reset() {
+        let log = CallLog::default();
+        log.add(record("i-0a", "s3", "GetObject"));
+        log.add(record("i-0a", "s3", "GetObject"));
+        log.add(record("i-0b", "ec2", "DescribeInstances"));
+        assert_eq!(log.count("i-0a", "s3:"), 2);
+        assert_eq!(log.count("", "ec2:DescribeInstances"), 1);
+        assert_eq!(log.since(2).len(), 1);
+        log.reset();
+        assert_eq!((log.counts().len(), log.records().len()), (0, 0));
+    }
+
+    #[test]
+    fn the_file_has_one_json_object_a_line() {
+        let path = std::env::temp_dir().join(format!("region-calls-{}.jsonl", std::process::id()));
+        let log = CallLog::default();
+        log.write_to(&path).expect("a file");
+        log.add(record("i-0a", "s3", "GetObject"));
+        log.add(Record {
+            code: Some("NoSuchKey".into()),
+            status: 404,
+            ..record("i-0a", "s3", "GetObject")
+        });
+        let text = std::fs::read_to_string(&path).expect("the file");
+        std::fs::remove_file(&path).expect("it goes");
+        let codes: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        assert_eq!(codes.len(), 2);
+        assert_eq!(
+            (&codes[0]["action"], &codes[1]["code"]),
+            (&"GetObject".into(), &"NoSuchKey".into())
+        );
+    }
+}

@@ -143,3 +143,39 @@ impl Rule {
         seen >= self.nth && self.count.is_none_or(|count| seen < self.nth + count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_counts_the_calls_that_fit_and_hits_the_nth_and_so_many_more() {
+        let faults = Faults::default();
+        faults.add(
+            Rule::always(Fault::Throttle)
+                .on(Service::S3, "GetObject")
+                .by("i-0a")
+                .from_call(2)
+                .times(2),
+        );
+        let strike = || faults.strike(Service::S3, "GetObject", "i-0a");
+        assert_eq!(
+            [strike(), strike(), strike(), strike()],
+            [None, Some(Fault::Throttle), Some(Fault::Throttle), None]
+        );
+        assert_eq!(faults.strike(Service::S3, "GetObject", "i-0b"), None);
+        assert_eq!(faults.strike(Service::S3, "PutObject", "i-0a"), None);
+        assert_eq!(faults.list()[0].1, 4);
+    }
+
+    #[test]
+    fn the_first_rule_in_force_wins_and_the_others_count_on() {
+        let faults = Faults::default();
+        faults.add(Rule::always(Fault::InternalError).service(Service::Ec2).times(1));
+        faults.add(Rule::always(Fault::Lost).on(Service::Ec2, "Describe*"));
+        let strike = || faults.strike(Service::Ec2, "DescribeInstances", "i-0a");
+        assert_eq!([strike(), strike()], [Some(Fault::InternalError), Some(Fault::Lost)]);
+        faults.clear();
+        assert_eq!(strike(), None);
+    }
+}

@@ -56,7 +56,7 @@ pub enum Event {
 impl State {
     pub fn new(settings: Settings) -> Self {
         Self {
-            iam: Iam::new(&settings.account),
+            iam: Iam::new(&settings.account, &settings.name),
             ids: Ids::new(settings.seed),
             ec2: Ec2::new(&settings.name, &settings.account),
             settings,

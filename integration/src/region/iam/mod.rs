@@ -7,6 +7,8 @@
 mod condition;
 mod pattern;
 mod policy;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -105,6 +107,7 @@ pub struct Permission {
 #[derive(Debug)]
 pub struct Iam {
     account: String,
+    region: String,
     users: BTreeMap<String, Vec<Policy>>,
     roles: BTreeMap<String, Role>,
     keys: BTreeMap<String, Key>,
@@ -112,9 +115,10 @@ pub struct Iam {
 }
 
 impl Iam {
-    pub fn new(account: &str) -> Self {
+    pub fn new(account: &str, region: &str) -> Self {
         Self {
             account: account.to_owned(),
+            region: region.to_owned(),
             users: BTreeMap::new(),
             roles: BTreeMap::new(),
             keys: BTreeMap::new(),
@@ -273,6 +277,11 @@ impl Iam {
                 set("aws:PrincipalArn", format!("arn:aws:iam::{account}:role/{name}"));
                 if session.starts_with("i-") {
                     set("ec2:RoleDelivery", "2.0".into());
+                    let region = &self.region;
+                    set(
+                        "ec2:SourceInstanceARN",
+                        format!("arn:aws:ec2:{region}:{account}:instance/{session}"),
+                    );
                 }
                 let tags = self.roles.get(name).map(|role| role.tags.clone()).unwrap_or_default();
                 tags.into_iter()
@@ -287,8 +296,10 @@ impl Decision {
     /// Nothing, or AWS' sentence about the refusal.
     pub fn refusal(self, caller: &Caller, access: &Access) -> Option<String> {
         let Access { action, resource, .. } = access;
+        // S3 alone puts the resource in quotes.
+        let quote = if action.starts_with("s3:") { "\"" } else { "" };
         let who = format!(
-            "User: {} is not authorized to perform: {action} on resource: {resource}",
+            "User: {} is not authorized to perform: {action} on resource: {quote}{resource}{quote}",
             caller.arn()
         );
         match self {

@@ -8,6 +8,8 @@ mod door;
 mod machine;
 mod role;
 mod serve;
+#[cfg(test)]
+mod tests;
 mod tree;
 
 use std::collections::BTreeMap;
