@@ -45,6 +45,11 @@ impl<'a> Entry<'a> {
         None
     }
 
+    /// The string, if it is one; that it is something else is no problem yet.
+    pub fn str(&self) -> Option<&'a str> {
+        self.value.as_str()
+    }
+
     /// A string.
     pub fn string(&self, wanted: &str) -> Option<&'a str> {
         self.value.as_str().or_else(|| self.wrong_type(wanted))

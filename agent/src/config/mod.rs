@@ -3,16 +3,27 @@
 //!
 //! What is used is here: validated, no options left that code would have to guess about.
 
+mod api;
+pub mod cluster;
+mod defaults;
 mod entry;
+mod kubelet;
+mod labels;
 mod mime;
+mod network;
 pub mod problems;
 mod raw;
+mod revision;
 mod rules;
+mod sections;
 pub mod userdata;
 mod words;
 
+pub use cluster::{CaBundle, ClusterFile};
+pub use kubelet::merge;
+pub(crate) use network::overlap;
 pub use problems::{Problem, Problems};
-pub use userdata::UserData;
+pub use userdata::{Sha256Hex, UserData};
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -203,3 +214,10 @@ mod seconds {
         to.serialize_str(&format!("{}s", duration.as_secs()))
     }
 }
+
+#[cfg(test)]
+mod roundtrip;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod userdata_tests;

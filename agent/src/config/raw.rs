@@ -24,7 +24,9 @@ pub(super) fn document<T>(
 ) -> Result<T, Problems> {
     let (root, errors) = DeTable::parse_recoverable(text);
     let source = Source { text, problems: RefCell::new(Problems::of(name)) };
-    for error in &errors {
+    let mut lines = BTreeSet::new();
+    // What follows an error on its line is mostly an echo of it.
+    for error in errors.iter().filter(|error| lines.insert(source.line(error.span()))) {
         source.add(error.span(), "", format!("is not TOML: {}", error.message()), None);
     }
     if !errors.is_empty() {
@@ -122,11 +124,6 @@ impl<'a> Section<'a> {
         table.map(|(name, value)| (name.get_ref().to_string(), self.entry(name.get_ref(), value)))
     }
 
-    /// Something is wrong with the table as a whole.
-    pub fn problem(&self, message: impl Into<String>, hint: Option<String>) {
-        self.source.add(self.span.clone(), &self.path, message.into(), hint);
-    }
-
     fn entry(&self, name: &str, value: &'a Spanned<DeValue<'a>>) -> Entry<'a> {
         Entry::new(self.source, self.path_of(name), value)
     }
@@ -169,11 +166,12 @@ impl Source<'_> {
         message: String,
         hint: Option<String>,
     ) {
-        let line = span.map(|span| {
-            let before = self.text.get(..span.start).unwrap_or(self.text);
-            before.matches('\n').count() + 1
-        });
-        let problem = Problem { line, key: key.to_owned(), message, hint };
+        let problem = Problem { line: self.line(span), key: key.to_owned(), message, hint };
         self.problems.borrow_mut().add(problem);
+    }
+
+    fn line(&self, span: Option<Range<usize>>) -> Option<usize> {
+        let before = self.text.get(..span?.start).unwrap_or(self.text);
+        Some(before.matches('\n').count() + 1)
     }
 }

@@ -15,7 +15,12 @@ pub(super) fn list<S: AsRef<str>>(words: impl IntoIterator<Item = S>) -> String 
 /// The word that somebody probably meant who wrote `found`.
 pub(super) fn nearest<'a>(found: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let found = found.to_lowercase();
-    let scored = words.map(|word| (strsim::jaro_winkler(&found, &word.to_lowercase()), word));
+    let likeness = |word: &str| {
+        let word = word.to_lowercase();
+        let one_slip = word.len() > 2 && strsim::damerau_levenshtein(&found, &word) <= 1;
+        if one_slip { 1.0 } else { strsim::jaro_winkler(&found, &word) }
+    };
+    let scored = words.map(|word| (likeness(word), word));
     let best = scored.max_by(|(a, _), (b, _)| a.total_cmp(b))?;
     (best.0 >= 0.8).then_some(best.1)
 }
