@@ -59,9 +59,9 @@ impl State {
             iam: Iam::new(&settings.account, &settings.name),
             ids: Ids::new(settings.seed),
             ec2: Ec2::new(&settings.name, &settings.account),
+            s3: s3::Store::new(settings.seed),
             settings,
             autoscaling: AutoScaling::default(),
-            s3: s3::Store::default(),
             imds: Imds::default(),
             events: Vec::new(),
         }
