@@ -41,7 +41,7 @@ impl Region {
     async fn serve_here(&self, request: Request<Bytes>) -> Answer {
         let mut entry = Entry::new(self, &request);
         let head = request.method() == Method::HEAD;
-        let (seen, request) = Seen::of(request);
+        let (seen, mut request) = Seen::of(request);
         let request_id = self.request_id(seen.service);
         entry.about(self, &seen);
 
@@ -50,6 +50,10 @@ impl Region {
         if fault == Some(Fault::Timeout) {
             entry.close(self, None);
             return Answer::Silence;
+        }
+        if seen.service == Service::S3 {
+            let writes = self.with(|state, _| state.s3.writes());
+            request.extensions_mut().insert(s3::Arrived(writes));
         }
         // What a call changes, it changes on half its way: others may see it before its caller.
         let half = self.0.latency.draw(seen.service) / 2;

@@ -9,6 +9,7 @@ use time::OffsetDateTime;
 
 use super::kms::{Encryption, Home, KeyArn};
 use super::store::Store;
+use crate::region::Arrival;
 use crate::region::call::Caller;
 use crate::region::iam::Access;
 use crate::region::state::State;
@@ -18,6 +19,7 @@ pub struct Asked<'a> {
     pub state: &'a mut State,
     pub now: OffsetDateTime,
     pub caller: &'a Caller,
+    pub arrival: Arrival,
     /// The store's count of writes when the request arrived.
     pub arrived: u64,
 }
@@ -29,6 +31,7 @@ impl Asked<'_> {
 
     /// Errors: `AccessDenied`, with the sentence that says which permission is missing on what.
     pub fn require(&mut self, access: Access) -> S3Result<()> {
+        let access = self.arrival.onto(access);
         match self.state.iam.allows(self.caller, &access).refusal(self.caller, &access) {
             None => Ok(()),
             Some(refusal) => Err(s3_error!(AccessDenied, "{refusal}")),
@@ -40,7 +43,9 @@ impl Asked<'_> {
     pub fn bucket_of(&mut self, bucket: &str, expected_owner: Option<&str>) -> S3Result<()> {
         self.store().bucket(bucket)?;
         match expected_owner {
-            Some(owner) if owner != self.state.settings.account => Err(s3_error!(AccessDenied, "Access Denied")),
+            Some(owner) if owner != self.state.settings.account => {
+                Err(s3_error!(AccessDenied, "Access Denied"))
+            }
             _ => Ok(()),
         }
     }
@@ -48,17 +53,18 @@ impl Asked<'_> {
     /// A key that is not there is told apart only for those who may list ("GetObject",
     /// Permissions): the others get 403.
     pub fn absent(&mut self, bucket: &str, absence: S3Error) -> S3Error {
-        let list = Access::new("s3:ListBucket", bucket_arn(bucket));
-        let decision = self.state.iam.allows(self.caller, &list);
-        match decision.refusal(self.caller, &list) {
-            None => absence,
-            Some(refusal) => s3_error!(AccessDenied, "{refusal}"),
-        }
+        self.require(on_bucket("s3:ListBucket", bucket)).err().unwrap_or(absence)
     }
 
     /// Whether the caller may use the key for an object, as S3 asks KMS on the caller's behalf
     /// ("Protecting data with server-side encryption", "AWS KMS condition keys": `kms:ViaService`).
-    pub fn require_kms(&mut self, action: &str, encryption: &Encryption, bucket: &str, key: &str) -> S3Result<()> {
+    pub fn require_kms(
+        &mut self,
+        action: &str,
+        encryption: &Encryption,
+        bucket: &str,
+        key: &str,
+    ) -> S3Result<()> {
         let Encryption::Kms { key: kms_key, bucket_key } = encryption else { return Ok(()) };
         if *kms_key == self.home().managed_key() {
             return Ok(());

@@ -25,7 +25,11 @@ pub fn operation(request: &Parts) -> Operation {
     let resource = match bucket_in(host(request)) {
         Some(bucket) if path.is_empty() => bucket.to_owned(),
         Some(bucket) => format!("{bucket}/{path}"),
-        None => path.strip_suffix('/').filter(|bucket| !bucket.contains('/')).unwrap_or(&path).to_owned(),
+        None => path
+            .strip_suffix('/')
+            .filter(|bucket| !bucket.contains('/'))
+            .unwrap_or(&path)
+            .to_owned(),
     };
     let query = Params::parse(request.uri.query().unwrap_or_default());
     let name = match resource.split_once('/') {
@@ -39,7 +43,9 @@ pub fn operation(request: &Parts) -> Operation {
 /// The host that the request names, however it names it.
 pub fn host(request: &Parts) -> &str {
     let header = request.headers.get(header::HOST).and_then(|host| host.to_str().ok());
-    header.or_else(|| request.uri.authority().map(|authority| authority.as_str())).unwrap_or_default()
+    header
+        .or_else(|| request.uri.authority().map(|authority| authority.as_str()))
+        .unwrap_or_default()
 }
 
 /// The bucket of `BUCKET.s3.REGION.amazonaws.com`, and of `BUCKET.localhost` for SDKs that were
@@ -155,9 +161,15 @@ mod tests {
         };
         let (path, host) = ("http://127.0.0.1:1/acme", "https://acme.s3.eu-west-1.amazonaws.com");
         for base in [path, host] {
-            assert_eq!(named("GET", &format!("{base}/a/b%20c?x-id=GetObject")), "GetObject acme/a/b c");
+            assert_eq!(
+                named("GET", &format!("{base}/a/b%20c?x-id=GetObject")),
+                "GetObject acme/a/b c"
+            );
             assert_eq!(named("PUT", &format!("{base}/k")), "PutObject acme/k");
-            assert_eq!(named("GET", &format!("{base}/?list-type=2&prefix=a")), "ListObjectsV2 acme");
+            assert_eq!(
+                named("GET", &format!("{base}/?list-type=2&prefix=a")),
+                "ListObjectsV2 acme"
+            );
             assert_eq!(named("POST", &format!("{base}/?delete")), "DeleteObjects acme");
         }
         assert_eq!(named("PUT", "http://127.0.0.1:1/acme"), "CreateBucket acme");

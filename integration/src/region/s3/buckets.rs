@@ -1,12 +1,14 @@
 //! Buckets and their settings: location, versioning, default encryption, public access block.
 
 use s3s::dto::{
-    Bucket as BucketEntry, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput, CreateBucketOutput,
-    DeleteBucketInput, GetBucketEncryptionInput, GetBucketEncryptionOutput, GetBucketLocationInput,
-    GetBucketLocationOutput, GetBucketVersioningInput, GetBucketVersioningOutput, GetPublicAccessBlockInput,
-    GetPublicAccessBlockOutput, HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner,
-    PublicAccessBlockConfiguration, PutBucketEncryptionInput, PutBucketVersioningInput, PutPublicAccessBlockInput,
-    ServerSideEncryption, ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    Bucket as BucketEntry, BucketLocationConstraint, BucketVersioningStatus, CreateBucketInput,
+    CreateBucketOutput, DeleteBucketInput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, GetBucketVersioningInput,
+    GetBucketVersioningOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput,
+    HeadBucketInput, HeadBucketOutput, ListBucketsInput, ListBucketsOutput, Owner,
+    PublicAccessBlockConfiguration, PutBucketEncryptionInput, PutBucketVersioningInput,
+    PutPublicAccessBlockInput, ServerSideEncryption, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
 };
 use s3s::{S3Error, S3ErrorCode, S3Result, s3_error};
 
@@ -55,7 +57,10 @@ pub fn create(asked: &mut Asked<'_>, input: CreateBucketInput) -> S3Result<Creat
 pub fn head(asked: &mut Asked<'_>, input: HeadBucketInput) -> S3Result<HeadBucketOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     asked.require(on_bucket("s3:ListBucket", &input.bucket))?;
-    Ok(HeadBucketOutput { bucket_region: Some(asked.state.settings.name.clone()), ..Default::default() })
+    Ok(HeadBucketOutput {
+        bucket_region: Some(asked.state.settings.name.clone()),
+        ..Default::default()
+    })
 }
 
 pub fn delete(asked: &mut Asked<'_>, input: DeleteBucketInput) -> S3Result<()> {
@@ -82,14 +87,20 @@ pub fn list(asked: &mut Asked<'_>, input: ListBucketsInput) -> S3Result<ListBuck
     })
 }
 
-pub fn location(asked: &mut Asked<'_>, input: GetBucketLocationInput) -> S3Result<GetBucketLocationOutput> {
+pub fn location(
+    asked: &mut Asked<'_>,
+    input: GetBucketLocationInput,
+) -> S3Result<GetBucketLocationOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     asked.require(on_bucket("s3:GetBucketLocation", &input.bucket))?;
     let region = Some(asked.state.settings.name.clone()).filter(|region| region != FIRST_REGION);
     Ok(GetBucketLocationOutput { location_constraint: region.map(BucketLocationConstraint::from) })
 }
 
-pub fn versioning(asked: &mut Asked<'_>, input: GetBucketVersioningInput) -> S3Result<GetBucketVersioningOutput> {
+pub fn versioning(
+    asked: &mut Asked<'_>,
+    input: GetBucketVersioningInput,
+) -> S3Result<GetBucketVersioningOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     asked.require(on_bucket("s3:GetBucketVersioning", &input.bucket))?;
     let status = match asked.store().bucket(&input.bucket)?.versioning {
@@ -97,7 +108,10 @@ pub fn versioning(asked: &mut Asked<'_>, input: GetBucketVersioningInput) -> S3R
         Versioning::Enabled => Some(BucketVersioningStatus::ENABLED),
         Versioning::Suspended => Some(BucketVersioningStatus::SUSPENDED),
     };
-    Ok(GetBucketVersioningOutput { status: status.map(BucketVersioningStatus::from_static), mfa_delete: None })
+    Ok(GetBucketVersioningOutput {
+        status: status.map(BucketVersioningStatus::from_static),
+        mfa_delete: None,
+    })
 }
 
 pub fn set_versioning(asked: &mut Asked<'_>, input: PutBucketVersioningInput) -> S3Result<()> {
@@ -119,12 +133,16 @@ pub fn set_versioning(asked: &mut Asked<'_>, input: PutBucketVersioningInput) ->
     Ok(())
 }
 
-pub fn public_access_block(asked: &mut Asked<'_>, input: GetPublicAccessBlockInput) -> S3Result<GetPublicAccessBlockOutput> {
+pub fn public_access_block(
+    asked: &mut Asked<'_>,
+    input: GetPublicAccessBlockInput,
+) -> S3Result<GetPublicAccessBlockOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     asked.require(on_bucket("s3:GetBucketPublicAccessBlock", &input.bucket))?;
     let Some(block) = asked.store().bucket(&input.bucket)?.public_access_block else {
         let code = S3ErrorCode::Custom("NoSuchPublicAccessBlockConfiguration".into());
-        let mut error = S3Error::with_message(code, "The public access block configuration was not found");
+        let mut error =
+            S3Error::with_message(code, "The public access block configuration was not found");
         error.set_status_code(http::StatusCode::NOT_FOUND);
         return Err(error);
     };
@@ -137,7 +155,10 @@ pub fn public_access_block(asked: &mut Asked<'_>, input: GetPublicAccessBlockInp
     Ok(GetPublicAccessBlockOutput { public_access_block_configuration: Some(configuration) })
 }
 
-pub fn set_public_access_block(asked: &mut Asked<'_>, input: PutPublicAccessBlockInput) -> S3Result<()> {
+pub fn set_public_access_block(
+    asked: &mut Asked<'_>,
+    input: PutPublicAccessBlockInput,
+) -> S3Result<()> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     asked.require(on_bucket("s3:PutBucketPublicAccessBlock", &input.bucket))?;
     let configuration = input.public_access_block_configuration;
@@ -151,14 +172,21 @@ pub fn set_public_access_block(asked: &mut Asked<'_>, input: PutPublicAccessBloc
     Ok(())
 }
 
-pub fn delete_public_access_block(asked: &mut Asked<'_>, bucket: &str, expected_owner: Option<&str>) -> S3Result<()> {
+pub fn delete_public_access_block(
+    asked: &mut Asked<'_>,
+    bucket: &str,
+    expected_owner: Option<&str>,
+) -> S3Result<()> {
     asked.bucket_of(bucket, expected_owner)?;
     asked.require(on_bucket("s3:PutBucketPublicAccessBlock", bucket))?;
     asked.store().bucket_mut(bucket)?.public_access_block = None;
     Ok(())
 }
 
-pub fn encryption(asked: &mut Asked<'_>, input: GetBucketEncryptionInput) -> S3Result<GetBucketEncryptionOutput> {
+pub fn encryption(
+    asked: &mut Asked<'_>,
+    input: GetBucketEncryptionInput,
+) -> S3Result<GetBucketEncryptionOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     asked.require(on_bucket("s3:GetEncryptionConfiguration", &input.bucket))?;
     let default = &asked.store().bucket(&input.bucket)?.encryption;
@@ -176,14 +204,17 @@ pub fn encryption(asked: &mut Asked<'_>, input: GetBucketEncryptionInput) -> S3R
 pub fn set_encryption(asked: &mut Asked<'_>, input: PutBucketEncryptionInput) -> S3Result<()> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     asked.require(on_bucket("s3:PutEncryptionConfiguration", &input.bucket))?;
-    let [rule] = input.server_side_encryption_configuration.rules.as_slice() else { return Err(malformed()) };
+    let [rule] = input.server_side_encryption_configuration.rules.as_slice() else {
+        return Err(malformed());
+    };
     let default = rule.apply_server_side_encryption_by_default.as_ref().ok_or_else(malformed)?;
     let bucket_key = rule.bucket_key_enabled.unwrap_or(false);
     let encryption = match default.sse_algorithm.as_str() {
         ServerSideEncryption::AES256 => Encryption::S3,
-        ServerSideEncryption::AWS_KMS => {
-            Encryption::Kms { key: asked.kms_key(default.kms_master_key_id.as_deref())?, bucket_key }
-        }
+        ServerSideEncryption::AWS_KMS => Encryption::Kms {
+            key: asked.kms_key(default.kms_master_key_id.as_deref())?,
+            bucket_key,
+        },
         _ => return Err(malformed()),
     };
     asked.store().bucket_mut(&input.bucket)?.encryption = encryption;
@@ -192,7 +223,11 @@ pub fn set_encryption(asked: &mut Asked<'_>, input: PutBucketEncryptionInput) ->
 
 /// The account's canonical user ID: 64 hexadecimal digits that say nothing.
 pub fn canonical_id(account: &str) -> String {
-    format!("{}{}", super::digest::md5_hex(account.as_bytes()), super::digest::md5_hex(b"canonical"))
+    format!(
+        "{}{}",
+        super::digest::md5_hex(account.as_bytes()),
+        super::digest::md5_hex(b"canonical")
+    )
 }
 
 fn malformed() -> S3Error {

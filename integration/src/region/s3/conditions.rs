@@ -65,7 +65,8 @@ impl WriteConditions {
 impl ReadConditions {
     /// Errors: `PreconditionFailed` (412) and `NotModified` (304).
     pub fn hold_against(&self, version: &Version, object: &Object) -> S3Result<()> {
-        let modified_after = |since: &Timestamp| version.last_modified > OffsetDateTime::from(since.clone());
+        let modified_after =
+            |since: &Timestamp| version.last_modified > OffsetDateTime::from(since.clone());
         match (&self.if_match, &self.if_unmodified_since) {
             (Some(condition), _) if !matches(condition, object) => return Err(failed()),
             (None, Some(since)) if modified_after(since) => return Err(failed()),
@@ -90,7 +91,8 @@ fn failed() -> S3Error {
 /// 304 says which ETag the caller has (RFC 9110 section 15.4.5).
 fn not_modified(object: &Object) -> S3Error {
     let mut error = s3_error!(NotModified, "Not Modified");
-    let etag = ETag::Strong(object.etag.clone()).to_http_header().expect("an ETag of hexadecimal digits");
+    let etag =
+        ETag::Strong(object.etag.clone()).to_http_header().expect("an ETag of hexadecimal digits");
     error.set_headers([(http::header::ETAG, etag)].into_iter().collect());
     error
 }
@@ -119,10 +121,14 @@ mod tests {
         store.put("b", "k", "hello", NOW).unwrap();
         let bucket = store.bucket("b").unwrap();
         let same = etag("\"5d41402abc4b2a76b9719d911017c592\"");
-        let write = |if_match: &Option<ETagCondition>, if_none_match: &Option<ETagCondition>, key| {
-            let conditions = WriteConditions { if_match: if_match.clone(), if_none_match: if_none_match.clone() };
-            code(conditions.hold_against(bucket.current(key)))
-        };
+        let write =
+            |if_match: &Option<ETagCondition>, if_none_match: &Option<ETagCondition>, key| {
+                let conditions = WriteConditions {
+                    if_match: if_match.clone(),
+                    if_none_match: if_none_match.clone(),
+                };
+                code(conditions.hold_against(bucket.current(key)))
+            };
         assert_eq!(write(&None, &etag("*"), "k"), "PreconditionFailed");
         assert_eq!(write(&None, &etag("*"), "new"), "ok");
         assert_eq!(write(&same, &None, "k"), "ok");
@@ -143,12 +149,26 @@ mod tests {
         let before = Some(Timestamp::from(NOW - time::Duration::HOUR));
         let read = |conditions: ReadConditions| code(conditions.hold_against(version, object));
 
-        assert_eq!(read(ReadConditions { if_none_match: same.clone(), ..Default::default() }), "NotModified");
-        assert_eq!(read(ReadConditions { if_match: etag("\"x\""), ..Default::default() }), "PreconditionFailed");
-        assert_eq!(read(ReadConditions { if_unmodified_since: before.clone(), ..Default::default() }), "PreconditionFailed");
-        let both = ReadConditions { if_match: same.clone(), if_unmodified_since: before.clone(), ..Default::default() };
+        assert_eq!(
+            read(ReadConditions { if_none_match: same.clone(), ..Default::default() }),
+            "NotModified"
+        );
+        assert_eq!(
+            read(ReadConditions { if_match: etag("\"x\""), ..Default::default() }),
+            "PreconditionFailed"
+        );
+        assert_eq!(
+            read(ReadConditions { if_unmodified_since: before.clone(), ..Default::default() }),
+            "PreconditionFailed"
+        );
+        let both = ReadConditions {
+            if_match: same.clone(),
+            if_unmodified_since: before.clone(),
+            ..Default::default()
+        };
         assert_eq!(read(both), "ok");
-        let both = ReadConditions { if_none_match: same, if_modified_since: before, ..Default::default() };
+        let both =
+            ReadConditions { if_none_match: same, if_modified_since: before, ..Default::default() };
         assert_eq!(read(both), "NotModified");
     }
 }

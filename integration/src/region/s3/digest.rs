@@ -38,7 +38,10 @@ pub fn verified(headers: &HeaderMap, trailers: &HeaderMap, body: &[u8]) -> S3Res
             let computed = Checksum::of(sent.algorithm, body);
             if computed != sent {
                 let name = sent.algorithm.name();
-                return Err(s3_error!(BadDigest, "The {name} you specified did not match the calculated checksum."));
+                return Err(s3_error!(
+                    BadDigest,
+                    "The {name} you specified did not match the calculated checksum."
+                ));
             }
             Ok(sent)
         }
@@ -48,7 +51,8 @@ pub fn verified(headers: &HeaderMap, trailers: &HeaderMap, body: &[u8]) -> S3Res
 
 /// Whether the request carries any digest of its body, as DeleteObjects must.
 pub fn is_given(headers: &HeaderMap) -> bool {
-    headers.contains_key("content-md5") || Algorithm::ALL.iter().any(|it| headers.contains_key(it.header()))
+    headers.contains_key("content-md5")
+        || Algorithm::ALL.iter().any(|it| headers.contains_key(it.header()))
 }
 
 /// The MD5 of the bytes in hexadecimal: the ETag of a plain object.
@@ -63,7 +67,10 @@ fn verify_md5(headers: &HeaderMap, body: &[u8]) -> S3Result<()> {
         return Err(s3_error!(InvalidDigest, "The Content-MD5 you specified was invalid."));
     };
     if sent != Md5::checksum(body) {
-        return Err(s3_error!(BadDigest, "The Content-MD5 you specified did not match what we received."));
+        return Err(s3_error!(
+            BadDigest,
+            "The Content-MD5 you specified did not match what we received."
+        ));
     }
     Ok(())
 }
@@ -168,17 +175,32 @@ mod tests {
     fn a_body_is_checked_against_header_and_trailer() {
         let none = HeaderMap::new;
         // echo -n hello | openssl dgst -md5 -binary | base64, and gzip's CRC32 of the same.
-        let good = headers(&[("content-md5", "XUFAKrxLKna5cZ2REBfFkg=="), ("x-amz-checksum-crc32", "NhCmhg==")]);
+        let good = headers(&[
+            ("content-md5", "XUFAKrxLKna5cZ2REBfFkg=="),
+            ("x-amz-checksum-crc32", "NhCmhg=="),
+        ]);
         let crc32 = Checksum { algorithm: Algorithm::Crc32, value: "NhCmhg==".into() };
         assert_eq!(verified(&good, &none(), b"hello").unwrap(), crc32);
-        assert_eq!(verified(&none(), &headers(&[("x-amz-checksum-crc32", "NhCmhg==")]), b"hello").unwrap(), crc32);
+        assert_eq!(
+            verified(&none(), &headers(&[("x-amz-checksum-crc32", "NhCmhg==")]), b"hello").unwrap(),
+            crc32
+        );
         assert_eq!(verified(&none(), &none(), b"hello").unwrap().algorithm, Algorithm::Crc64Nvme);
 
         assert_eq!(code(headers(&[("x-amz-checksum-crc32", "NhCmhQ==")]), none()), "BadDigest");
         assert_eq!(code(none(), headers(&[("x-amz-checksum-crc32c", "NhCmhQ==")])), "BadDigest");
-        assert_eq!(code(headers(&[("content-md5", "XUFAKrxLKna5cZ2REBfFkQ==")]), none()), "BadDigest");
+        assert_eq!(
+            code(headers(&[("content-md5", "XUFAKrxLKna5cZ2REBfFkQ==")]), none()),
+            "BadDigest"
+        );
         assert_eq!(code(headers(&[("content-md5", "aGVsbG8=")]), none()), "InvalidDigest");
-        assert_eq!(code(headers(&[("x-amz-checksum-sha256", "NhCmhg==")]), none()), "InvalidRequest");
-        assert_eq!(code(headers(&[("x-amz-sdk-checksum-algorithm", "CRC32")]), none()), "InvalidRequest");
+        assert_eq!(
+            code(headers(&[("x-amz-checksum-sha256", "NhCmhg==")]), none()),
+            "InvalidRequest"
+        );
+        assert_eq!(
+            code(headers(&[("x-amz-sdk-checksum-algorithm", "CRC32")]), none()),
+            "InvalidRequest"
+        );
     }
 }

@@ -52,7 +52,9 @@ impl Keys {
     ///
     /// Errors: `KMS.NotFoundException`.
     pub fn resolve(&self, home: Home<'_>, name: Option<&str>) -> S3Result<KeyArn> {
-        let Some(name) = name.filter(|name| !name.is_empty()) else { return Ok(home.managed_key()) };
+        let Some(name) = name.filter(|name| !name.is_empty()) else {
+            return Ok(home.managed_key());
+        };
         let arn = match name {
             _ if name.starts_with("arn:") => KeyArn(name.to_owned()),
             _ if name.starts_with("alias/") => home.arn(name),
@@ -73,7 +75,8 @@ fn not_found(arn: &KeyArn) -> S3Error {
         Some(_) => format!("Alias {} is not found.", arn.0),
         None => format!("Key '{}' does not exist", arn.0),
     };
-    let mut error = S3Error::with_message(S3ErrorCode::Custom("KMS.NotFoundException".into()), message);
+    let mut error =
+        S3Error::with_message(S3ErrorCode::Custom("KMS.NotFoundException".into()), message);
     error.set_status_code(http::StatusCode::BAD_REQUEST);
     error
 }
@@ -129,7 +132,11 @@ mod tests {
         assert_eq!(keys.resolve(home, None).unwrap(), home.managed_key());
         assert_eq!(keys.resolve(home, Some("alias/aws/s3")).unwrap(), home.managed_key());
         for name in ["4321", "alias/test", "arn:aws:kms:us-east-1:123456789012:key/1234"] {
-            assert_eq!(keys.resolve(home, Some(name)).unwrap_err().code().as_str(), "KMS.NotFoundException", "{name}");
+            assert_eq!(
+                keys.resolve(home, Some(name)).unwrap_err().code().as_str(),
+                "KMS.NotFoundException",
+                "{name}"
+            );
         }
     }
 }

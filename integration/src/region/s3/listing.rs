@@ -67,17 +67,25 @@ pub fn objects<'a>(bucket: &'a Bucket, question: Question<'_>, after: &After) ->
 pub fn versions<'a>(bucket: &'a Bucket, question: Question<'_>, after: &After) -> Page<Dated<'a>> {
     let all = keys(bucket, question, after).flat_map(|(key, versions)| {
         let newest_first = versions.iter().rev().enumerate();
-        let dated: Vec<_> =
-            newest_first.map(|(age, version)| Dated { key, version, is_latest: age == 0 }).collect();
+        let dated: Vec<_> = newest_first
+            .map(|(age, version)| Dated { key, version, is_latest: age == 0 })
+            .collect();
         let skip = match after {
-            After::Version(of, id) if of == key => {
-                dated.iter().position(|it| it.version.id.as_str() == id).map_or(dated.len(), |seen| seen + 1)
-            }
+            After::Version(of, id) if of == key => dated
+                .iter()
+                .position(|it| it.version.id.as_str() == id)
+                .map_or(dated.len(), |seen| seen + 1),
             _ => 0,
         };
         dated.into_iter().skip(skip)
     });
-    page(all, question, after, |it| it.key, |it| After::Version(it.key.to_owned(), it.version.id.as_str().to_owned()))
+    page(
+        all,
+        question,
+        after,
+        |it| it.key,
+        |it| After::Version(it.key.to_owned(), it.version.id.as_str().to_owned()),
+    )
 }
 
 /// The keys that can be on the page, in order.
@@ -93,7 +101,9 @@ fn keys<'a>(
         After::Version(key, _) | After::Prefix(key) => Bound::Included(key.clone()),
     };
     let from = match from {
-        Bound::Excluded(key) | Bound::Included(key) if key < prefix => Bound::Included(prefix.clone()),
+        Bound::Excluded(key) | Bound::Included(key) if key < prefix => {
+            Bound::Included(prefix.clone())
+        }
         Bound::Unbounded => Bound::Included(prefix.clone()),
         bound => bound,
     };
@@ -166,7 +176,12 @@ mod tests {
     }
 
     /// All pages of at most `max`, as `keys | common prefixes`.
-    fn all_pages(bucket: &Bucket, prefix: &str, delimiter: Option<&str>, max: usize) -> Vec<String> {
+    fn all_pages(
+        bucket: &Bucket,
+        prefix: &str,
+        delimiter: Option<&str>,
+        max: usize,
+    ) -> Vec<String> {
         let mut pages = Vec::new();
         let mut after = After::Nothing;
         loop {
@@ -199,13 +214,20 @@ mod tests {
         for delimiter in [None, Some("/")] {
             let whole = all_pages(bucket, "", delimiter, 1000).concat();
             let words = |pages: Vec<String>| {
-                let mut words: Vec<String> =
-                    pages.concat().split([' ', '|']).filter(|word| !word.is_empty()).map(str::to_owned).collect();
+                let mut words: Vec<String> = pages
+                    .concat()
+                    .split([' ', '|'])
+                    .filter(|word| !word.is_empty())
+                    .map(str::to_owned)
+                    .collect();
                 words.sort();
                 words
             };
             for max in 1..45 {
-                let pages = all_pages(bucket, "", delimiter, max).into_iter().map(|page| page + " ").collect();
+                let pages = all_pages(bucket, "", delimiter, max)
+                    .into_iter()
+                    .map(|page| page + " ")
+                    .collect();
                 assert_eq!(words(pages), words(vec![whole.clone()]), "{max} a page");
             }
         }

@@ -4,9 +4,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use s3s::dto::{
-    ChecksumAlgorithm, ChecksumType, CommonPrefix, DeleteMarkerEntry, ETag, EncodingType, ListObjectVersionsInput,
-    ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
-    Object as ObjectEntry, ObjectStorageClass, ObjectVersion, ObjectVersionStorageClass, Owner,
+    ChecksumAlgorithm, ChecksumType, CommonPrefix, DeleteMarkerEntry, ETag, EncodingType,
+    ListObjectVersionsInput, ListObjectVersionsOutput, ListObjectsInput, ListObjectsOutput,
+    ListObjectsV2Input, ListObjectsV2Output, Object as ObjectEntry, ObjectStorageClass,
+    ObjectVersion, ObjectVersionStorageClass, Owner,
 };
 use s3s::{S3Result, s3_error};
 
@@ -18,17 +19,27 @@ use crate::region::iam::Access;
 /// However many are asked for, S3 returns no more than that.
 const MAX_KEYS: i32 = 1000;
 
-pub fn objects_v2(asked: &mut Asked<'_>, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
+pub fn objects_v2(
+    asked: &mut Asked<'_>,
+    input: ListObjectsV2Input,
+) -> S3Result<ListObjectsV2Output> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     let max = max_keys(input.max_keys)?;
-    asked.require(list_access("s3:ListBucket", &input.bucket, &input.prefix, &input.delimiter, input.max_keys))?;
+    asked.require(list_access(
+        "s3:ListBucket",
+        &input.bucket,
+        &input.prefix,
+        &input.delimiter,
+        input.max_keys,
+    ))?;
     let after = match (&input.continuation_token, &input.start_after) {
         (Some(token), _) => from_token(token)?,
         (None, Some(key)) => After::Key(key.clone()),
         (None, None) => After::Nothing,
     };
     let owner = input.fetch_owner.unwrap_or(false).then(|| owner(asked));
-    let question = Question { prefix: text(&input.prefix), delimiter: delimiter(&input.delimiter), max };
+    let question =
+        Question { prefix: text(&input.prefix), delimiter: delimiter(&input.delimiter), max };
     let page = listing::objects(asked.store().bucket(&input.bucket)?, question, &after);
     let encode = Encoding::of(&input.encoding_type);
     let contents: Vec<_> = page.items.iter().map(|it| entry(it, encode, owner.clone())).collect();
@@ -52,24 +63,37 @@ pub fn objects_v2(asked: &mut Asked<'_>, input: ListObjectsV2Input) -> S3Result<
 pub fn objects(asked: &mut Asked<'_>, input: ListObjectsInput) -> S3Result<ListObjectsOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     let max = max_keys(input.max_keys)?;
-    asked.require(list_access("s3:ListBucket", &input.bucket, &input.prefix, &input.delimiter, input.max_keys))?;
+    asked.require(list_access(
+        "s3:ListBucket",
+        &input.bucket,
+        &input.prefix,
+        &input.delimiter,
+        input.max_keys,
+    ))?;
     let after = match (&input.marker, delimiter(&input.delimiter)) {
         (None, _) => After::Nothing,
         // The marker of a page that ended with a common prefix is that prefix.
-        (Some(marker), Some(delimiter)) if marker.ends_with(delimiter) => After::Prefix(marker.clone()),
+        (Some(marker), Some(delimiter)) if marker.ends_with(delimiter) => {
+            After::Prefix(marker.clone())
+        }
         (Some(marker), _) => After::Key(marker.clone()),
     };
     let owner = owner(asked);
-    let question = Question { prefix: text(&input.prefix), delimiter: delimiter(&input.delimiter), max };
+    let question =
+        Question { prefix: text(&input.prefix), delimiter: delimiter(&input.delimiter), max };
     let page = listing::objects(asked.store().bucket(&input.bucket)?, question, &after);
     let encode = Encoding::of(&input.encoding_type);
     let next_marker = match page.next {
         // "This element is returned only if you have the delimiter request parameter specified."
-        Some(After::Key(ref end) | After::Prefix(ref end)) if input.delimiter.is_some() => Some(encode.apply(end)),
+        Some(After::Key(ref end) | After::Prefix(ref end)) if input.delimiter.is_some() => {
+            Some(encode.apply(end))
+        }
         _ => None,
     };
     Ok(ListObjectsOutput {
-        contents: Some(page.items.iter().map(|it| entry(it, encode, Some(owner.clone()))).collect()),
+        contents: Some(
+            page.items.iter().map(|it| entry(it, encode, Some(owner.clone()))).collect(),
+        ),
         common_prefixes: Some(common_prefixes(page.common_prefixes, encode)),
         is_truncated: Some(page.next.is_some()),
         next_marker,
@@ -83,23 +107,35 @@ pub fn objects(asked: &mut Asked<'_>, input: ListObjectsInput) -> S3Result<ListO
     })
 }
 
-pub fn versions(asked: &mut Asked<'_>, input: ListObjectVersionsInput) -> S3Result<ListObjectVersionsOutput> {
+pub fn versions(
+    asked: &mut Asked<'_>,
+    input: ListObjectVersionsInput,
+) -> S3Result<ListObjectVersionsOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     let max = max_keys(input.max_keys)?;
-    asked.require(list_access("s3:ListBucketVersions", &input.bucket, &input.prefix, &input.delimiter, input.max_keys))?;
+    asked.require(list_access(
+        "s3:ListBucketVersions",
+        &input.bucket,
+        &input.prefix,
+        &input.delimiter,
+        input.max_keys,
+    ))?;
     let delimited = delimiter(&input.delimiter);
-    let after = match (input.key_marker.as_deref().filter(|it| !it.is_empty()), &input.version_id_marker) {
-        (Some(key), Some(id)) => After::Version(key.into(), id.clone()),
-        (Some(key), None) if delimited.is_some_and(|delimiter| key.ends_with(delimiter)) => After::Prefix(key.into()),
-        (Some(key), None) => After::Key(key.into()),
-        (None, None) => After::Nothing,
-        (None, Some(_)) => {
-            return Err(s3_error!(
-                InvalidArgument,
-                "A version-id marker cannot be specified without a key marker."
-            ));
-        }
-    };
+    let after =
+        match (input.key_marker.as_deref().filter(|it| !it.is_empty()), &input.version_id_marker) {
+            (Some(key), Some(id)) => After::Version(key.into(), id.clone()),
+            (Some(key), None) if delimited.is_some_and(|delimiter| key.ends_with(delimiter)) => {
+                After::Prefix(key.into())
+            }
+            (Some(key), None) => After::Key(key.into()),
+            (None, None) => After::Nothing,
+            (None, Some(_)) => {
+                return Err(s3_error!(
+                    InvalidArgument,
+                    "A version-id marker cannot be specified without a key marker."
+                ));
+            }
+        };
     let owner = owner(asked);
     let question = Question { prefix: text(&input.prefix), delimiter: delimited, max };
     let page = listing::versions(asked.store().bucket(&input.bucket)?, question, &after);
@@ -117,9 +153,13 @@ pub fn versions(asked: &mut Asked<'_>, input: ListObjectVersionsInput) -> S3Resu
                 is_latest: Some(item.is_latest),
                 e_tag: Some(ETag::Strong(object.etag.clone())),
                 size: Some(object.bytes.len() as i64),
-                storage_class: Some(ObjectVersionStorageClass::from_static(ObjectVersionStorageClass::STANDARD)),
+                storage_class: Some(ObjectVersionStorageClass::from_static(
+                    ObjectVersionStorageClass::STANDARD,
+                )),
                 owner: Some(owner.clone()),
-                checksum_algorithm: Some(vec![ChecksumAlgorithm::from_static(object.checksum.algorithm.name())]),
+                checksum_algorithm: Some(vec![ChecksumAlgorithm::from_static(
+                    object.checksum.algorithm.name(),
+                )]),
                 checksum_type: Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
                 restore_status: None,
             }),
@@ -156,7 +196,13 @@ pub fn versions(asked: &mut Asked<'_>, input: ListObjectVersionsInput) -> S3Resu
 }
 
 /// The condition keys that policies confine a listing by.
-fn list_access(action: &str, bucket: &str, prefix: &Option<String>, delimiter: &Option<String>, max: Option<i32>) -> Access {
+fn list_access(
+    action: &str,
+    bucket: &str,
+    prefix: &Option<String>,
+    delimiter: &Option<String>,
+    max: Option<i32>,
+) -> Access {
     let mut access = on_bucket(action, bucket);
     if let Some(prefix) = prefix {
         access = access.with("s3:prefix", prefix);
@@ -172,9 +218,10 @@ fn list_access(action: &str, bucket: &str, prefix: &Option<String>, delimiter: &
 
 fn max_keys(asked_for: Option<i32>) -> S3Result<usize> {
     match asked_for.unwrap_or(MAX_KEYS) {
-        negative if negative < 0 => {
-            Err(s3_error!(InvalidArgument, "Argument maxKeys must be an integer between 0 and 2147483647"))
-        }
+        negative if negative < 0 => Err(s3_error!(
+            InvalidArgument,
+            "Argument maxKeys must be an integer between 0 and 2147483647"
+        )),
         max => Ok(max.min(MAX_KEYS) as usize),
     }
 }
@@ -186,7 +233,9 @@ fn entry(it: &Current<'_>, encode: Encoding, owner: Option<Owner>) -> ObjectEntr
         e_tag: Some(ETag::Strong(it.object.etag.clone())),
         size: Some(it.object.bytes.len() as i64),
         storage_class: Some(ObjectStorageClass::from_static(ObjectStorageClass::STANDARD)),
-        checksum_algorithm: Some(vec![ChecksumAlgorithm::from_static(it.object.checksum.algorithm.name())]),
+        checksum_algorithm: Some(vec![ChecksumAlgorithm::from_static(
+            it.object.checksum.algorithm.name(),
+        )]),
         checksum_type: Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
         owner,
         restore_status: None,
@@ -248,7 +297,9 @@ impl Encoding {
         let mut encoded = String::with_capacity(text.len());
         for byte in text.bytes() {
             match byte {
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => encoded.push(byte.into()),
+                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'*' | b'/' => {
+                    encoded.push(byte.into())
+                }
                 b' ' => encoded.push('+'),
                 _ => encoded.push_str(&format!("%{byte:02X}")),
             }

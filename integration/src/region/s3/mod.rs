@@ -48,7 +48,7 @@ const HTTP_DATE: &[FormatItem<'_>] = format_description!(
 const WITH_OBJECT: [&str; 2] = ["PutObject", "UploadPart"];
 
 /// An extension of a request: [`Store::writes`] when it came in, before any latency. By it two
-/// writes that overlap are told.
+/// writes that overlap are told; without it none does.
 #[derive(Clone, Copy, Debug)]
 pub struct Arrived(pub u64);
 
@@ -61,16 +61,17 @@ pub async fn serve(
     request_id: &str,
 ) -> Response<Bytes> {
     let (mut parts, body) = request.into_parts();
-    let arrived = match parts.extensions.get() {
-        Some(Arrived(writes)) => *writes,
-        None => region.with(|state, _| state.s3.writes()),
-    };
+    let Arrived(arrived) = parts.extensions.get().copied().unwrap_or(Arrived(u64::MAX));
+    let arrival = parts.extensions.get().copied().unwrap_or_default();
     let operation = operation(&parts);
     let answered = match prepare(region, caller.as_ref(), &mut parts, &body, &operation) {
         Ok(()) => {
             let request = Request::from_parts(parts.clone(), Body::from(body));
-            let service = s3s_for(region, caller, arrived);
-            service.call(request).await.map_err(|error| S3Error::with_source(S3ErrorCode::InternalError, error.into()))
+            let service = s3s_for(Service { region: region.clone(), caller, arrival, arrived });
+            service
+                .call(request)
+                .await
+                .map_err(|error| S3Error::with_source(S3ErrorCode::InternalError, error.into()))
         }
         Err(refusal) => Err(refusal),
     };
@@ -98,7 +99,8 @@ fn prepare(
     if let Some(caller) = caller
         && presigned::is_presigned(parts)
     {
-        let secret = region.with(|state, _| state.iam.secret_of(&caller.access_key).map(|key| key.secret.clone()));
+        let secret = region
+            .with(|state, _| state.iam.secret_of(&caller.access_key).map(|key| key.secret.clone()));
         presigned::verify(parts, &secret.unwrap_or_default())?;
         let query = presigned::without_signature(parts.uri.query().unwrap_or_default());
         parts.uri = with_query(&parts.uri, &query)?;
@@ -121,11 +123,13 @@ fn with_query(uri: &Uri, query: &str) -> S3Result<Uri> {
     Uri::from_parts(parts).map_err(|_| s3_error!(InvalidURI))
 }
 
-fn s3s_for(region: &Region, caller: Option<Caller>, arrived: u64) -> S3Service {
-    let mut builder = S3ServiceBuilder::new(Service { region: region.clone(), caller: caller.clone(), arrived });
+fn s3s_for(service: Service) -> S3Service {
+    let secrets = Secrets(service.region.clone());
+    let known = Known(service.caller.is_some());
+    let mut builder = S3ServiceBuilder::new(service);
     builder.set_host(address::Hosts);
-    builder.set_auth(Secrets(region.clone()));
-    builder.set_access(Known(caller.is_some()));
+    builder.set_auth(secrets);
+    builder.set_access(known);
     // Times are the region's matter and checked already: see `sigv4`.
     let mut config = S3Config::default();
     config.presigned_url_max_skew_time_secs = u32::MAX;
@@ -139,9 +143,13 @@ struct Secrets(Region);
 #[async_trait::async_trait]
 impl S3Auth for Secrets {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        let secret = self.0.with(|state, _| state.iam.secret_of(access_key).map(|key| key.secret.clone()));
+        let secret =
+            self.0.with(|state, _| state.iam.secret_of(access_key).map(|key| key.secret.clone()));
         secret.map(SecretKey::from).ok_or_else(|| {
-            s3_error!(InvalidAccessKeyId, "The AWS Access Key Id you provided does not exist in our records.")
+            s3_error!(
+                InvalidAccessKeyId,
+                "The AWS Access Key Id you provided does not exist in our records."
+            )
         })
     }
 }
@@ -187,7 +195,11 @@ fn finish(
     let is_error = !response.status().is_success();
     if is_error {
         let body = String::from_utf8_lossy(response.body());
-        let ids = format!("{}<RequestId>{request_id}</RequestId><HostId>{}</HostId></Error>", about(&body, operation), host_id(request_id));
+        let ids = format!(
+            "{}<RequestId>{request_id}</RequestId><HostId>{}</HostId></Error>",
+            about(&body, operation),
+            host_id(request_id)
+        );
         let body = Bytes::from(body.replacen("</Error>", &ids, 1));
         response.headers_mut().remove(CONTENT_LENGTH);
         *response.body_mut() = body;
@@ -218,7 +230,10 @@ fn finish(
 /// What some errors say besides code and message.
 fn about(error: &str, operation: &Operation) -> String {
     let (bucket, key) = operation.resource.split_once('/').unwrap_or((&operation.resource, ""));
-    let code = error.split_once("<Code>").and_then(|(_, rest)| rest.split_once("</Code>")).map_or("", |(code, _)| code);
+    let code = error
+        .split_once("<Code>")
+        .and_then(|(_, rest)| rest.split_once("</Code>"))
+        .map_or("", |(code, _)| code);
     match code {
         "NoSuchKey" | "NoSuchVersion" => format!("<Key>{}</Key>", escape(key)),
         "NoSuchBucket" | "BucketNotEmpty" => format!("<BucketName>{}</BucketName>", escape(bucket)),

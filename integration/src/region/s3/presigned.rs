@@ -25,7 +25,11 @@ pub fn is_presigned(request: &Parts) -> bool {
 
 /// The query without its signature, which `s3s` must not see again.
 pub fn without_signature(query: &str) -> String {
-    query.split('&').filter(|pair| !pair.starts_with("X-Amz-Signature=")).collect::<Vec<_>>().join("&")
+    query
+        .split('&')
+        .filter(|pair| !pair.starts_with("X-Amz-Signature="))
+        .collect::<Vec<_>>()
+        .join("&")
 }
 
 /// Checks the signature against the secret of the access key that the URL names.
@@ -33,9 +37,14 @@ pub fn without_signature(query: &str) -> String {
 /// Errors: `AuthorizationQueryParametersError`, `SignatureDoesNotMatch`.
 pub fn verify(request: &Parts, secret: &str) -> S3Result<()> {
     let query: BTreeMap<String, String> = pairs(request).into_iter().collect();
-    let get = |name: &str| query.get(name).map(String::as_str).ok_or_else(|| malformed(&format!("misses {name}")));
+    let get = |name: &str| {
+        query.get(name).map(String::as_str).ok_or_else(|| malformed(&format!("misses {name}")))
+    };
     let signed_at = get("X-Amz-Date")?;
-    let scope = get("X-Amz-Credential")?.split_once('/').ok_or_else(|| malformed("has no credential scope"))?.1;
+    let scope = get("X-Amz-Credential")?
+        .split_once('/')
+        .ok_or_else(|| malformed("has no credential scope"))?
+        .1;
     let to_sign = string_to_sign(request, signed_at, scope, get("X-Amz-SignedHeaders")?)?;
 
     let mut key = format!("AWS4{secret}").into_bytes();
@@ -51,21 +60,30 @@ pub fn verify(request: &Parts, secret: &str) -> S3Result<()> {
     })
 }
 
-fn string_to_sign(request: &Parts, signed_at: &str, scope: &str, signed_headers: &str) -> S3Result<String> {
+fn string_to_sign(
+    request: &Parts,
+    signed_at: &str,
+    scope: &str,
+    signed_headers: &str,
+) -> S3Result<String> {
     let mut query = pairs(request);
     query.retain(|(name, _)| name != SIGNATURE);
-    let mut query: Vec<_> = query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
+    let mut query: Vec<_> =
+        query.iter().map(|(name, value)| format!("{}={}", encode(name), encode(value))).collect();
     query.sort();
     let mut headers = String::new();
     for name in signed_headers.split(';') {
         let value = match name {
             "host" => host(request).to_owned(),
-            _ => values(&request.headers, name).ok_or_else(|| malformed(&format!("signs the absent header {name}")))?,
+            _ => values(&request.headers, name)
+                .ok_or_else(|| malformed(&format!("signs the absent header {name}")))?,
         };
         headers.push_str(&format!("{name}:{value}\n"));
     }
-    let payload = values(&request.headers, "x-amz-content-sha256").unwrap_or_else(|| "UNSIGNED-PAYLOAD".into());
-    let path: Vec<_> = request.uri.path().split('/').map(|segment| encode(&percent_decode(segment))).collect();
+    let payload = values(&request.headers, "x-amz-content-sha256")
+        .unwrap_or_else(|| "UNSIGNED-PAYLOAD".into());
+    let path: Vec<_> =
+        request.uri.path().split('/').map(|segment| encode(&percent_decode(segment))).collect();
     let canonical = format!(
         "{}\n{}\n{}\n{headers}\n{signed_headers}\n{payload}",
         request.method,
@@ -79,11 +97,19 @@ fn string_to_sign(request: &Parts, signed_at: &str, scope: &str, signed_headers:
 fn pairs(request: &Parts) -> Vec<(String, String)> {
     let query = request.uri.query().unwrap_or_default();
     let pairs = query.split('&').filter(|pair| !pair.is_empty());
-    pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))).map(|(name, value)| (percent_decode(name), percent_decode(value))).collect()
+    pairs
+        .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+        .map(|(name, value)| (percent_decode(name), percent_decode(value)))
+        .collect()
 }
 
 fn values(headers: &HeaderMap, name: &str) -> Option<String> {
-    let values: Vec<_> = headers.get_all(name).iter().filter_map(|value| value.to_str().ok()).map(str::trim).collect();
+    let values: Vec<_> = headers
+        .get_all(name)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .map(str::trim)
+        .collect();
     (!values.is_empty()).then(|| values.join(","))
 }
 
@@ -92,7 +118,9 @@ fn encode(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
     for byte in text.bytes() {
         match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => encoded.push(byte.into()),
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => {
+                encoded.push(byte.into())
+            }
             _ => encoded.push_str(&format!("%{byte:02X}")),
         }
     }
@@ -125,7 +153,8 @@ mod tests {
 
     fn code(url: &str, secret: &str) -> String {
         let parts = http::Request::get(url).body(()).unwrap().into_parts().0;
-        verify(&parts, secret).map_or_else(|error| error.code().as_str().to_owned(), |()| "ok".into())
+        verify(&parts, secret)
+            .map_or_else(|error| error.code().as_str().to_owned(), |()| "ok".into())
     }
 
     #[test]
@@ -134,11 +163,17 @@ mod tests {
         assert_eq!(code(EXAMPLE, "another"), "SignatureDoesNotMatch");
         assert_eq!(code(&EXAMPLE.replace("test.txt", "text.txt"), SECRET), "SignatureDoesNotMatch");
         assert_eq!(code(&EXAMPLE.replace("86400", "8640000"), SECRET), "SignatureDoesNotMatch");
-        assert_eq!(code(&EXAMPLE.replace("X-Amz-Date", "X-Date"), SECRET), "AuthorizationQueryParametersError");
+        assert_eq!(
+            code(&EXAMPLE.replace("X-Amz-Date", "X-Date"), SECRET),
+            "AuthorizationQueryParametersError"
+        );
     }
 
     #[test]
     fn only_the_signature_is_taken_out() {
-        assert_eq!(without_signature("a=b&X-Amz-Signature=12&x-id=GetObject"), "a=b&x-id=GetObject");
+        assert_eq!(
+            without_signature("a=b&X-Amz-Signature=12&x-id=GetObject"),
+            "a=b&x-id=GetObject"
+        );
     }
 }

@@ -5,7 +5,8 @@
 
 use http::HeaderMap;
 use s3s::dto::{
-    ChecksumMode, ChecksumType, ETag, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, StreamingBlob,
+    ChecksumMode, ChecksumType, ETag, GetObjectInput, GetObjectOutput, HeadObjectInput,
+    HeadObjectOutput, StreamingBlob,
 };
 use s3s::{Body, S3Error, S3Result, s3_error};
 
@@ -38,12 +39,14 @@ pub fn get(asked: &mut Asked<'_>, input: GetObjectInput) -> S3Result<GetObjectOu
         None => object.bytes.clone(),
     };
     // A checksum of the whole says nothing about a part.
-    let whole = input.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED) && range.is_none();
+    let whole = input.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED)
+        && range.is_none();
     let checksum = |algorithm| if whole { object.checksum.by(algorithm) } else { None };
     Ok(GetObjectOutput {
         accept_ranges: Some("bytes".into()),
         content_length: Some(bytes.len() as i64),
-        content_range: range.map(|range| format!("bytes {}-{}/{length}", range.start, range.end - 1)),
+        content_range: range
+            .map(|range| format!("bytes {}-{}/{length}", range.start, range.end - 1)),
         body: Some(StreamingBlob::from(Body::from(bytes))),
         e_tag: Some(ETag::Strong(object.etag.clone())),
         last_modified: Some(version.last_modified.into()),
@@ -53,7 +56,8 @@ pub fn get(asked: &mut Asked<'_>, input: GetObjectInput) -> S3Result<GetObjectOu
         content_disposition: object.headers.content_disposition.clone(),
         content_encoding: object.headers.content_encoding.clone(),
         content_language: object.headers.content_language.clone(),
-        metadata: (!object.metadata.is_empty()).then(|| object.metadata.clone().into_iter().collect()),
+        metadata: (!object.metadata.is_empty())
+            .then(|| object.metadata.clone().into_iter().collect()),
         server_side_encryption: Some(object.encryption.algorithm()),
         ssekms_key_id: object.encryption.key_id(),
         bucket_key_enabled: object.encryption.bucket_key(),
@@ -112,7 +116,12 @@ pub fn head(asked: &mut Asked<'_>, input: HeadObjectInput) -> S3Result<HeadObjec
 }
 
 /// The version asked for and its object, for a caller who may read it.
-fn find(asked: &mut Asked<'_>, bucket: &str, key: &str, version: Option<&str>) -> S3Result<(Version, Object)> {
+fn find(
+    asked: &mut Asked<'_>,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+) -> S3Result<(Version, Object)> {
     let action = if version.is_some() { "s3:GetObjectVersion" } else { "s3:GetObject" };
     asked.require(on_object(action, bucket, key))?;
     let found = match version {
@@ -128,7 +137,10 @@ fn find(asked: &mut Asked<'_>, bucket: &str, key: &str, version: Option<&str>) -
             Ok((version, object))
         }
         Some(marker) if version.is_some() => {
-            let error = s3_error!(MethodNotAllowed, "The specified method is not allowed against this resource.");
+            let error = s3_error!(
+                MethodNotAllowed,
+                "The specified method is not allowed against this resource."
+            );
             Err(with_marker(error, &marker))
         }
         Some(marker) => {
@@ -136,7 +148,8 @@ fn find(asked: &mut Asked<'_>, bucket: &str, key: &str, version: Option<&str>) -
             Err(asked.absent(bucket, absence))
         }
         None if version.is_some() => {
-            Err(asked.absent(bucket, s3_error!(NoSuchVersion, "The specified version does not exist.")))
+            Err(asked
+                .absent(bucket, s3_error!(NoSuchVersion, "The specified version does not exist.")))
         }
         None => Err(asked.absent(bucket, no_such_key())),
     }

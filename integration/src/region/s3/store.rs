@@ -89,7 +89,9 @@ impl VersionId {
     ///
     /// Errors: `InvalidArgument` for what S3 never hands out.
     pub fn parse(id: &str) -> S3Result<Self> {
-        if id == "null" || (id.len() == VERSION_ID_CHARS && id.chars().all(|c| c.is_ascii_alphanumeric())) {
+        if id == "null"
+            || (id.len() == VERSION_ID_CHARS && id.chars().all(|c| c.is_ascii_alphanumeric()))
+        {
             return Ok(Self(id.into()));
         }
         Err(s3_error!(InvalidArgument, "Invalid version id specified"))
@@ -190,7 +192,13 @@ impl Store {
     }
 
     /// Puts an object as its owner would, without asking anybody. For tests and the lab.
-    pub fn put(&mut self, bucket: &str, key: &str, bytes: impl Into<Bytes>, now: OffsetDateTime) -> S3Result<VersionId> {
+    pub fn put(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        bytes: impl Into<Bytes>,
+        now: OffsetDateTime,
+    ) -> S3Result<VersionId> {
         let bytes = bytes.into();
         let encryption = self.bucket(bucket)?.encryption.clone();
         let object = Object {
@@ -205,12 +213,23 @@ impl Store {
     }
 
     /// Adds the object to the key's history as its current version.
-    pub fn put_object(&mut self, bucket: &str, key: &str, object: Object, now: OffsetDateTime) -> S3Result<VersionId> {
+    pub fn put_object(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        object: Object,
+        now: OffsetDateTime,
+    ) -> S3Result<VersionId> {
         self.add(bucket, key, Content::Object(object), now)
     }
 
     /// Deletes the key without a version: a delete marker where there is versioning, else for good.
-    pub fn delete_current(&mut self, bucket: &str, key: &str, now: OffsetDateTime) -> S3Result<Deleted> {
+    pub fn delete_current(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        now: OffsetDateTime,
+    ) -> S3Result<Deleted> {
         if self.bucket(bucket)?.versioning != Versioning::Never {
             let version = self.add(bucket, key, Content::DeleteMarker, now)?;
             return Ok(Deleted { version: Some(version), marker: true });
@@ -260,7 +279,13 @@ impl Store {
         }
     }
 
-    fn add(&mut self, bucket: &str, key: &str, content: Content, now: OffsetDateTime) -> S3Result<VersionId> {
+    fn add(
+        &mut self,
+        bucket: &str,
+        key: &str,
+        content: Content,
+        now: OffsetDateTime,
+    ) -> S3Result<VersionId> {
         let versioned = self.bucket(bucket)?.versioning == Versioning::Enabled;
         let id = if versioned { self.new_version_id() } else { VersionId::null() };
         let sequence = self.next_write();
@@ -277,7 +302,9 @@ impl Store {
     }
 
     fn new_version_id(&mut self) -> VersionId {
-        VersionId(std::iter::repeat_with(|| self.rng.alphanumeric()).take(VERSION_ID_CHARS).collect())
+        VersionId(
+            std::iter::repeat_with(|| self.rng.alphanumeric()).take(VERSION_ID_CHARS).collect(),
+        )
     }
 
     fn next_write(&mut self) -> u64 {

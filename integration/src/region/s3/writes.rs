@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use http::HeaderMap;
 use s3s::dto::{
-    ChecksumType, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, ETag,
-    ETagCondition, ObjectIdentifier, PutObjectInput, PutObjectOutput, ServerSideEncryption,
+    ChecksumType, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    DeletedObject, ETag, ETagCondition, ObjectIdentifier, PutObjectInput, PutObjectOutput,
+    ServerSideEncryption,
 };
 use s3s::{S3Error, S3Result, s3_error};
 
@@ -22,20 +23,39 @@ const MAX_PUT_BYTES: usize = 5 << 30;
 const MAX_METADATA_BYTES: usize = 2 << 10;
 
 /// Stores the body as the key's new current version.
-pub fn put(asked: &mut Asked<'_>, input: PutObjectInput, body: Bytes, headers: &HeaderMap, trailers: &HeaderMap) -> S3Result<PutObjectOutput> {
+pub fn put(
+    asked: &mut Asked<'_>,
+    input: PutObjectInput,
+    body: Bytes,
+    headers: &HeaderMap,
+    trailers: &HeaderMap,
+) -> S3Result<PutObjectOutput> {
     let (bucket, key) = (input.bucket.clone(), input.key.clone());
-    let conditions = WriteConditions { if_match: input.if_match.clone(), if_none_match: input.if_none_match.clone() };
+    let conditions = WriteConditions {
+        if_match: input.if_match.clone(),
+        if_none_match: input.if_none_match.clone(),
+    };
     asked.bucket_of(&bucket, input.expected_bucket_owner.as_deref())?;
     let encryption = encryption_of(asked, &input)?;
     require_put(asked, &input, &encryption, &conditions)?;
     if body.len() > MAX_PUT_BYTES {
-        return Err(s3_error!(EntityTooLarge, "Your proposed upload exceeds the maximum allowed size"));
+        return Err(s3_error!(
+            EntityTooLarge,
+            "Your proposed upload exceeds the maximum allowed size"
+        ));
     }
     let checksum = digest::verified(headers, trailers, &body)?;
     hold_for_write(asked, &bucket, &key, &conditions)?;
 
     let etag = asked.store().etag(&body, &encryption);
-    let object = Object { bytes: body, etag: etag.clone(), checksum, encryption, headers: kept(&input), metadata: metadata(input)? };
+    let object = Object {
+        bytes: body,
+        etag: etag.clone(),
+        checksum,
+        encryption,
+        headers: kept(&input),
+        metadata: metadata(input)?,
+    };
     let output = PutObjectOutput {
         e_tag: Some(ETag::Strong(etag)),
         server_side_encryption: Some(object.encryption.algorithm()),
@@ -58,7 +78,8 @@ pub fn put(asked: &mut Asked<'_>, input: PutObjectInput, body: Bytes, headers: &
 pub fn delete(asked: &mut Asked<'_>, input: DeleteObjectInput) -> S3Result<DeleteObjectOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     let conditions = WriteConditions { if_match: input.if_match, if_none_match: None };
-    let deleted = delete_one(asked, &input.bucket, &input.key, input.version_id.as_deref(), &conditions)?;
+    let deleted =
+        delete_one(asked, &input.bucket, &input.key, input.version_id.as_deref(), &conditions)?;
     Ok(DeleteObjectOutput {
         delete_marker: deleted.marker.then_some(true),
         version_id: deleted.version.map(|id| id.as_str().to_owned()),
@@ -67,7 +88,10 @@ pub fn delete(asked: &mut Asked<'_>, input: DeleteObjectInput) -> S3Result<Delet
 }
 
 /// Deletes up to 1000 objects, each for itself.
-pub fn delete_many(asked: &mut Asked<'_>, input: DeleteObjectsInput) -> S3Result<DeleteObjectsOutput> {
+pub fn delete_many(
+    asked: &mut Asked<'_>,
+    input: DeleteObjectsInput,
+) -> S3Result<DeleteObjectsOutput> {
     asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
     if input.delete.objects.is_empty() || input.delete.objects.len() > 1000 {
         return Err(s3_error!(
@@ -76,10 +100,23 @@ pub fn delete_many(asked: &mut Asked<'_>, input: DeleteObjectsInput) -> S3Result
         ));
     }
     let quiet = input.delete.quiet.unwrap_or(false);
-    let mut output = DeleteObjectsOutput { deleted: Some(Vec::new()), errors: Some(Vec::new()), request_charged: None };
+    let mut output = DeleteObjectsOutput {
+        deleted: Some(Vec::new()),
+        errors: Some(Vec::new()),
+        request_charged: None,
+    };
     for object in input.delete.objects {
-        let conditions = WriteConditions { if_match: object.e_tag.clone().map(ETagCondition::ETag), if_none_match: None };
-        match delete_one(asked, &input.bucket, &object.key, object.version_id.as_deref(), &conditions) {
+        let conditions = WriteConditions {
+            if_match: object.e_tag.clone().map(ETagCondition::ETag),
+            if_none_match: None,
+        };
+        match delete_one(
+            asked,
+            &input.bucket,
+            &object.key,
+            object.version_id.as_deref(),
+            &conditions,
+        ) {
             Ok(_) if quiet => {}
             Ok(deleted) => output.deleted.get_or_insert_default().push(deletion(object, deleted)),
             Err(error) => output.errors.get_or_insert_default().push(failure(object, &error)),
@@ -88,7 +125,13 @@ pub fn delete_many(asked: &mut Asked<'_>, input: DeleteObjectsInput) -> S3Result
     Ok(output)
 }
 
-fn delete_one(asked: &mut Asked<'_>, bucket: &str, key: &str, version: Option<&str>, conditions: &WriteConditions) -> S3Result<Deleted> {
+fn delete_one(
+    asked: &mut Asked<'_>,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+    conditions: &WriteConditions,
+) -> S3Result<Deleted> {
     let action = if version.is_some() { "s3:DeleteObjectVersion" } else { "s3:DeleteObject" };
     asked.require(on_object(action, bucket, key))?;
     if conditions.compares_etag() {
@@ -107,7 +150,12 @@ fn delete_one(asked: &mut Asked<'_>, bucket: &str, key: &str, version: Option<&s
 
 /// Refuses the write or delete whose precondition does not hold, or, now and then, one that
 /// overlapped another write of the key, whatever its precondition says by now.
-fn hold_for_write(asked: &mut Asked<'_>, bucket: &str, key: &str, conditions: &WriteConditions) -> S3Result<()> {
+fn hold_for_write(
+    asked: &mut Asked<'_>,
+    bucket: &str,
+    key: &str,
+    conditions: &WriteConditions,
+) -> S3Result<()> {
     if !conditions.any() {
         return Ok(());
     }
@@ -121,7 +169,12 @@ fn hold_for_write(asked: &mut Asked<'_>, bucket: &str, key: &str, conditions: &W
     conditions.hold_against(asked.store().bucket(bucket)?.current(key))
 }
 
-fn require_put(asked: &mut Asked<'_>, input: &PutObjectInput, encryption: &Encryption, conditions: &WriteConditions) -> S3Result<()> {
+fn require_put(
+    asked: &mut Asked<'_>,
+    input: &PutObjectInput,
+    encryption: &Encryption,
+    conditions: &WriteConditions,
+) -> S3Result<()> {
     let mut put = on_object("s3:PutObject", &input.bucket, &input.key);
     if let Some(asked_for) = &input.server_side_encryption {
         put = put.with("s3:x-amz-server-side-encryption", asked_for.as_str());
@@ -171,7 +224,10 @@ fn metadata(input: PutObjectInput) -> S3Result<BTreeMap<String, String>> {
     let metadata: BTreeMap<_, _> = input.metadata.unwrap_or_default().into_iter().collect();
     let bytes: usize = metadata.iter().map(|(name, value)| name.len() + value.len()).sum();
     if bytes > MAX_METADATA_BYTES {
-        return Err(s3_error!(MetadataTooLarge, "Your metadata headers exceed the maximum allowed metadata size"));
+        return Err(s3_error!(
+            MetadataTooLarge,
+            "Your metadata headers exceed the maximum allowed metadata size"
+        ));
     }
     Ok(metadata)
 }
@@ -179,7 +235,12 @@ fn metadata(input: PutObjectInput) -> S3Result<BTreeMap<String, String>> {
 fn kept(input: &PutObjectInput) -> Headers {
     // What the SDK wrapped the upload in is not part of the object ("aws-chunked").
     let encoding = input.content_encoding.as_deref().map(|encoding| {
-        encoding.split(',').map(str::trim).filter(|it| *it != "aws-chunked").collect::<Vec<_>>().join(",")
+        encoding
+            .split(',')
+            .map(str::trim)
+            .filter(|it| *it != "aws-chunked")
+            .collect::<Vec<_>>()
+            .join(",")
     });
     Headers {
         content_type: input.content_type.clone(),
