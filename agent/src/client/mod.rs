@@ -6,6 +6,7 @@ pub mod autoscaling;
 pub mod calls;
 pub mod credentials;
 pub mod dns;
+pub mod ec2;
 pub mod imds;
 pub mod s3;
 pub mod wire;

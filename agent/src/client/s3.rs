@@ -10,6 +10,7 @@ use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::display::DisplayErrorContext;
+use time::OffsetDateTime;
 
 /// One bucket, through one caller's credentials.
 #[derive(Clone, Debug)]
@@ -23,6 +24,14 @@ pub struct Store {
 pub struct Object {
     pub bytes: Vec<u8>,
     pub etag: String,
+}
+
+/// An object in a listing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub key: String,
+    /// When it was written last; whole seconds.
+    pub modified: OffsetDateTime,
 }
 
 /// When a write may take effect.
@@ -140,16 +149,36 @@ impl Store {
         reply.map(drop).map_err(|error| self.error("s3:DeleteObject", key, error))
     }
 
+    /// Deletes the object if it is still the version `etag`, so that a newer one stays. Says
+    /// whether it is gone by this.
+    pub async fn delete_unchanged(&self, key: &str, etag: &str) -> Result<bool, Error> {
+        let delete = self.client.delete_object().bucket(&self.bucket).key(key).if_match(etag);
+        match delete.send().await {
+            Ok(_) => Ok(true),
+            Err(error) if lost(&error) => Ok(false),
+            Err(error) => Err(self.error("s3:DeleteObject", key, error)),
+        }
+    }
+
     /// All keys under `prefix`, in S3's order.
     pub async fn list(&self, prefix: &str) -> Result<Vec<String>, Error> {
+        Ok(self.list_dated(prefix).await?.into_iter().map(|listed| listed.key).collect())
+    }
+
+    /// As [`Store::list`], with the time of each object's latest write.
+    pub async fn list_dated(&self, prefix: &str) -> Result<Vec<Listed>, Error> {
         let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
         let mut pages = request.into_paginator().send();
-        let mut keys = Vec::new();
+        let mut listed = Vec::new();
         while let Some(page) = pages.next().await {
             let page = page.map_err(|error| self.error("s3:ListBucket", prefix, error))?;
-            keys.extend(page.contents().iter().filter_map(|object| object.key.clone()));
+            listed.extend(page.contents().iter().filter_map(|object| {
+                let modified = object.last_modified().map(|at| at.as_nanos());
+                let modified = OffsetDateTime::from_unix_timestamp_nanos(modified?).ok()?;
+                Some(Listed { key: object.key.clone()?, modified })
+            }));
         }
-        Ok(keys)
+        Ok(listed)
     }
 
     fn error<E>(&self, action: &'static str, key: &str, error: SdkError<E, HttpResponse>) -> Error
