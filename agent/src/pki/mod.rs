@@ -7,10 +7,12 @@
 mod authority;
 mod certificate;
 mod request;
+mod serving;
 
 pub use authority::{CertificateAuthority, Issued, MAX_LIFETIME};
 pub use certificate::Certificate;
 pub use request::{PrivateKey, SigningRequest, Unacceptable};
+pub use serving::ServingRequest;
 
 use rcgen::{DistinguishedName, DnType};
 use sha2::{Digest, Sha256};

@@ -42,6 +42,8 @@ pub enum Unacceptable {
     NotTheKeysOwner,
     #[error("the request asks for {found}, wanted none: a node's certificate names only the node")]
     Extensions { found: String },
+    #[error("the request asks for {found}, wanted only DNS names and addresses")]
+    Names { found: String },
     #[error("the request's subject is `{found}`, wanted exactly one CN and one O")]
     Subject { found: String },
 }
@@ -94,26 +96,11 @@ impl SigningRequest {
     /// Reads and checks a request: one PEM block, a key that is strong enough, proof of
     /// possession, no requested extensions, and a subject of one CN and one O.
     pub fn verify(pem: &str) -> Result<Self, Unacceptable> {
-        let malformed = |why: &str| Unacceptable::Malformed(why.to_owned());
-        let block = Pem::iter_from_buffer(pem.as_bytes()).next();
-        let block = block.ok_or_else(|| malformed("no PEM block"))?;
-        let block = block.map_err(|error| malformed(&error.to_string()))?;
-        if block.label != "CERTIFICATE REQUEST" {
-            return Err(malformed(&format!("the PEM block is `{}`", block.label)));
-        }
-        Self::verify_der(&block.contents)
+        Self::verify_der(&der(pem)?)
     }
 
     fn verify_der(der: &[u8]) -> Result<Self, Unacceptable> {
-        let parsed = X509CertificationRequest::from_der(der);
-        let (rest, request) = parsed.map_err(|error| Unacceptable::Malformed(error.to_string()))?;
-        if !rest.is_empty() {
-            let found = format!("{} bytes follow it", rest.len());
-            return Err(Unacceptable::Malformed(found));
-        }
-        // The key first: a signature by a weak one would be reported as a wrong one.
-        let public_key = strong_key(&request)?;
-        request.verify_signature().map_err(|_| Unacceptable::NotTheKeysOwner)?;
+        let (request, public_key) = parse(der)?;
         no_extensions(&request)?;
         let subject = exact_subject(&request.certification_request_info.subject)?;
         Ok(Self { subject, public_key })
@@ -127,6 +114,33 @@ impl SigningRequest {
     pub(super) fn public_key(&self) -> &SubjectPublicKeyInfo {
         &self.public_key
     }
+}
+
+/// The content of the one PEM block.
+pub(super) fn der(pem: &str) -> Result<Vec<u8>, Unacceptable> {
+    let malformed = |why: &str| Unacceptable::Malformed(why.to_owned());
+    let block = Pem::iter_from_buffer(pem.as_bytes()).next();
+    let block = block.ok_or_else(|| malformed("no PEM block"))?;
+    let block = block.map_err(|error| malformed(&error.to_string()))?;
+    if block.label != "CERTIFICATE REQUEST" {
+        return Err(malformed(&format!("the PEM block is `{}`", block.label)));
+    }
+    Ok(block.contents)
+}
+
+/// A request whose sender holds the private key of a strong public one.
+pub(super) fn parse(
+    der: &[u8],
+) -> Result<(X509CertificationRequest<'_>, SubjectPublicKeyInfo), Unacceptable> {
+    let parsed = X509CertificationRequest::from_der(der);
+    let (rest, request) = parsed.map_err(|error| Unacceptable::Malformed(error.to_string()))?;
+    if !rest.is_empty() {
+        return Err(Unacceptable::Malformed(format!("{} bytes follow it", rest.len())));
+    }
+    // The key first: a signature by a weak one would be reported as a wrong one.
+    let public_key = strong_key(&request)?;
+    request.verify_signature().map_err(|_| Unacceptable::NotTheKeysOwner)?;
+    Ok((request, public_key))
 }
 
 fn strong_key(
@@ -180,7 +194,7 @@ fn no_extensions(request: &X509CertificationRequest<'_>) -> Result<(), Unaccepta
     Err(Unacceptable::Extensions { found: requested.join(" and ") })
 }
 
-fn exact_subject(name: &X509Name<'_>) -> Result<Subject, Unacceptable> {
+pub(super) fn exact_subject(name: &X509Name<'_>) -> Result<Subject, Unacceptable> {
     let refuse = || Unacceptable::Subject { found: name.to_string() };
     let (mut common_name, mut organization) = (None, None);
     for attribute in name.iter_attributes() {
