@@ -1,6 +1,7 @@
 //! Windlass brings an EC2 instance up as a Kubernetes node and lets it go without dropping a
 //! request.
 
+pub mod admit;
 pub mod bake;
 pub mod cli;
 pub mod client;

@@ -1,0 +1,105 @@
+//! Who is coming: the cluster's pending and running instances, listed every few seconds. For each
+//! that was started lately and has had no answer, pod CIDRs are leased while its kernel boots, all
+//! new ones by one write; the one listing answers rule 2 of admission for everybody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::lease::Holder;
+use super::{Admitter, pace};
+use crate::client::ec2::{Instance, State};
+use crate::exchange::{InstanceId, UserId};
+use crate::policies::CLUSTER_TAG;
+
+/// How often it is looked which instances other admitters have answered, while any is expected.
+const ANSWERS: Duration = Duration::from_secs(30);
+
+impl Admitter {
+    pub(super) async fn expect_instances(self: Arc<Self>) {
+        let mut answers_read: Option<Instant> = None;
+        loop {
+            if let Err(error) = self.look_around(&mut answers_read).await {
+                tracing::warn!("could not see who is coming: {error:#}");
+            }
+            tokio::time::sleep(pace::instances(self.lead())).await;
+        }
+    }
+
+    async fn look_around(&self, answers_read: &mut Option<Instant>) -> anyhow::Result<()> {
+        let before = self.expected().len();
+        let cluster = &self.config.cluster;
+        let alive = [State::Pending, State::Running];
+        let listed = self.ec2.instances(Some(&cluster.vpc), (CLUSTER_TAG, &cluster.name), &alive);
+        let listed = listed.await?;
+        self.seen.lock().expect("what was seen").listed(listed, self.now());
+        if !self.expected().is_empty() && answers_read.is_none_or(|at| at.elapsed() >= ANSWERS) {
+            self.read_answers().await?;
+            *answers_read = Some(Instant::now());
+        }
+        let expected = self.expected();
+        if expected.len() > before {
+            self.somebody_came.notify_one();
+        }
+        self.lease_for(expected).await
+    }
+
+    /// Who was started within the admission window and has had no answer.
+    pub(super) fn expected(&self) -> Vec<Instance> {
+        let window = self.config.admission.window;
+        self.seen.lock().expect("what was seen").expected(window, self.now())
+    }
+
+    /// Which instances have had an answer, by the keys under `nodes/`.
+    async fn read_answers(&self) -> anyhow::Result<()> {
+        let listed = self.store.list_dated(&self.keys.nodes()).await?;
+        let mut seen = self.seen.lock().expect("what was seen");
+        for object in listed {
+            let answer =
+                object.key.ends_with("/grant.json") || object.key.ends_with("/denied.json");
+            if let (true, Some(user)) = (answer, UserId::in_key(&object.key)) {
+                seen.answered(&user.instance, object.modified);
+            }
+        }
+        Ok(())
+    }
+
+    async fn lease_for(&self, expected: Vec<Instance>) -> anyhow::Result<()> {
+        let mut holders = Vec::new();
+        for instance in expected {
+            if !self.book.knows(&instance.id).await {
+                holders.push(Holder::of(&instance));
+            }
+        }
+        if holders.is_empty() {
+            return Ok(());
+        }
+        for (instance, leased) in self.book.ensure_all(holders, self.now()).await? {
+            match leased {
+                Ok(cidrs) => tracing::info!("leased {} to {instance}", list(&cidrs)),
+                Err(full) => tracing::warn!("nothing to lease to {instance}: {full}"),
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Holder {
+    pub(super) fn of(instance: &Instance) -> Self {
+        Self {
+            instance: instance.id.clone(),
+            network_interface: instance.network_interface.clone(),
+        }
+    }
+}
+
+/// `10.128.0.0/24, fd00::/64`
+pub(super) fn list<T: ToString>(items: &[T]) -> String {
+    items.iter().map(T::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// An instance as log lines name it.
+pub(super) fn node_of(instance: &InstanceId, node: &str) -> String {
+    if node == instance.as_str() { node.to_owned() } else { format!("{node} ({instance})") }
+}

@@ -1,0 +1,83 @@
+//! Which admitter looks often. An object in S3 names it for a while; it renews that, and whoever
+//! finds the time over takes its place by compare-and-swap. Nothing but the pace rests on it: two
+//! leaders cost requests, no leader costs a second.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::pace::Lead;
+use crate::client::s3::{Condition, Error, Object, Store, Written};
+use crate::exchange::InstanceId;
+
+/// How long a leader is one without a word.
+const TERM: Duration = Duration::from_secs(90);
+
+/// Between two looks at the object; a third of the term, so that one failed renewal costs nothing.
+pub const RENEWAL: Duration = Duration::from_secs(30);
+
+/// The content of the object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Leader {
+    instance: InstanceId,
+    #[serde(with = "time::serde::rfc3339")]
+    until: OffsetDateTime,
+}
+
+/// Sees whether `own` leads, renews its term or takes over.
+pub async fn campaign(
+    store: &Store,
+    key: &str,
+    own: &InstanceId,
+    now: OffsetDateTime,
+) -> anyhow::Result<Lead> {
+    let object = read(store, key).await?;
+    let leader = object.as_ref().and_then(|object| parse(object));
+    if let Some(leader) = &leader
+        && leader.instance != *own
+        && leader.until > now
+    {
+        return Ok(Lead::Follower);
+    }
+    let mine = Leader { instance: own.clone(), until: now + TERM };
+    let when = match object {
+        Some(object) => Condition::Unchanged { etag: object.etag },
+        None => Condition::Absent,
+    };
+    match store.put(key, serde_json::to_vec(&mine)?, when).await? {
+        Written::Now { .. } => Ok(Lead::Leader),
+        Written::Lost => Ok(Lead::Follower),
+    }
+}
+
+/// Ends an own term, so that another admitter need not wait for it to run out.
+pub async fn resign(
+    store: &Store,
+    key: &str,
+    own: &InstanceId,
+    now: OffsetDateTime,
+) -> anyhow::Result<()> {
+    let Some(object) = read(store, key).await? else { return Ok(()) };
+    let leader = parse(&object).context("the leader object is not what this program writes")?;
+    if leader.instance != *own {
+        return Ok(());
+    }
+    let ended = Leader { until: now, ..leader };
+    let when = Condition::Unchanged { etag: object.etag };
+    store.put(key, serde_json::to_vec(&ended)?, when).await?;
+    Ok(())
+}
+
+async fn read(store: &Store, key: &str) -> Result<Option<Object>, Error> {
+    match store.get(key).await {
+        // The role may not list here: an absent object looks like a forbidden one.
+        Err(Error::Denied { .. }) => Ok(None),
+        other => other,
+    }
+}
+
+fn parse(object: &Object) -> Option<Leader> {
+    serde_json::from_slice(&object.bytes).ok()
+}

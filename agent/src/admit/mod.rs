@@ -1,0 +1,245 @@
+//! Lets the right instances in: each gets a certificate, a pod CIDR and a Node, or a reason.
+//!
+//! Any number of admitters may run. Each write that could race is conditional, each step can be
+//! done twice, and nothing is right only because somebody leads (section 4 of the design).
+//!
+//! The way of a request: [`inbox`] finds it, [`verify`] judges it by what [`expect`] has seen in
+//! EC2, [`grant`] makes real what it asks for and writes it down.
+
+mod apiserver;
+pub mod audit;
+mod bindings;
+mod book;
+mod collect;
+mod configs;
+mod counters;
+mod expect;
+mod grant;
+mod inbox;
+mod leader;
+pub mod lease;
+mod node;
+mod pace;
+mod refusal;
+mod seen;
+mod serving;
+pub mod verify;
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context, bail};
+use aws_smithy_async::time::SharedTimeSource;
+use time::OffsetDateTime;
+use tokio::sync::Notify;
+use tokio::task::JoinSet;
+
+use self::audit::Decision;
+use self::book::Book;
+use self::configs::Configs;
+use self::counters::Counters;
+use self::pace::Lead;
+use self::seen::Seen;
+use crate::client::ec2::Ec2;
+use crate::client::s3::Store;
+use crate::config::NodeConfig;
+use crate::exchange::{Grant, InstanceId, Keys, Request, UserId};
+use crate::pki::{CertificateAuthority, PrivateKey};
+
+pub use self::apiserver::ApiServer;
+pub use self::refusal::Refusal;
+
+/// The name of the authority that the API server trusts clients by, in `pki/<ca>/…`.
+pub const CLIENT_AUTHORITY: &str = "kubernetes";
+
+/// What an admitter is made of.
+#[derive(Debug)]
+pub struct Resources {
+    pub store: Store,
+    pub ec2: Ec2,
+    pub clock: SharedTimeSource,
+    /// The verified revision of the control-plane group that this instance is of: says cluster,
+    /// VPC, pod network and how nodes are called.
+    pub config: NodeConfig,
+    /// The authority of the generation that `config` names.
+    pub authority: CertificateAuthority,
+    /// The instance that this runs on. An EC2 listing without it is not believed.
+    pub instance: InstanceId,
+    /// How to reach the API server; absent where there is none (a first boot, a simulation).
+    pub apiserver: Option<ApiServer>,
+}
+
+/// Decides about requests.
+#[derive(Debug)]
+pub struct Admitter {
+    store: Store,
+    ec2: Ec2,
+    clock: SharedTimeSource,
+    keys: Keys,
+    config: NodeConfig,
+    authority: Arc<CertificateAuthority>,
+    instance: InstanceId,
+    configs: Configs,
+    book: Book,
+    nodes: Option<node::Nodes>,
+    seen: Mutex<Seen>,
+    lead: Mutex<Lead>,
+    counters: Counters,
+    /// Somebody is expected who was not a moment ago.
+    somebody_came: Notify,
+}
+
+/// Why an own request has no grant.
+#[derive(Debug, thiserror::Error)]
+pub enum NotAdmitted {
+    /// A retry does not cure it.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
+    #[error("{0:#}")]
+    Failed(#[from] anyhow::Error),
+}
+
+impl Admitter {
+    /// An admitter that has seen nothing yet.
+    pub fn new(resources: Resources) -> Self {
+        let Resources { store, ec2, clock, config, authority, instance, apiserver } = resources;
+        let keys = Keys::of(&config.cluster.name);
+        let authority = Arc::new(authority);
+        let configs = Configs::new(store.clone(), keys.clone());
+        let book = Book::new(store.clone(), keys.leases(), config.network.clone());
+        let nodes = apiserver
+            .map(|server| node::Nodes::new(server.as_admitter(authority.clone(), clock.clone())));
+        Self {
+            store,
+            ec2,
+            clock,
+            keys,
+            config,
+            authority,
+            instance,
+            configs,
+            book,
+            nodes,
+            seen: Mutex::default(),
+            lead: Mutex::new(Lead::Leader),
+            counters: Counters::default(),
+            somebody_came: Notify::new(),
+        }
+    }
+
+    /// Admits until `shutdown` ends.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let admitter = Arc::new(self);
+        // Dropping the set ends every task in it.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(admitter.clone().lead_or_follow());
+        tasks.spawn(admitter.clone().expect_instances());
+        tasks.spawn(admitter.clone().answer_inbox());
+        tasks.spawn(admitter.clone().collect_garbage());
+        if admitter.nodes.is_some() {
+            tasks.spawn(admitter.clone().keep_bindings());
+            tasks.spawn(admitter.clone().complete_nodes());
+            tasks.spawn(admitter.clone().approve_serving_certificates());
+        }
+        tokio::select! {
+            biased;
+            () = shutdown => {}
+            Some(ended) = tasks.join_next() => {
+                tracing::error!("a loop of the admitter ended: {ended:?}");
+            }
+        }
+        tasks.abort_all();
+        admitter.resign().await;
+        admitter.counters.log();
+    }
+
+    /// Decides about the request of the instance that this runs on, by the same rules as for any
+    /// other, and returns its grant. A control-plane node signs where a worker fetches.
+    pub async fn admit_self(&self, user: &UserId, request: &Request) -> Result<Grant, NotAdmitted> {
+        let described = self.ec2.instances_by_id(std::slice::from_ref(&user.instance)).await;
+        let described = described.context("looking for this instance in EC2")?;
+        self.seen.lock().expect("what was seen").described(described, self.now());
+        let decided = self.decide(user, request).await?;
+        let (decision, grant) = match decided {
+            Ok(decided) => decided,
+            Err(refusal) => {
+                self.write_denial(user, Some(request), &refusal).await?;
+                return Err(refusal.into());
+            }
+        };
+        self.write_decision(user, decision, &grant).await?;
+        Ok(grant)
+    }
+
+    /// What was decided since the start, by name.
+    pub fn counts(&self) -> BTreeMap<String, u64> {
+        self.counters.all()
+    }
+
+    fn now(&self) -> OffsetDateTime {
+        self.clock.now().into()
+    }
+
+    fn lead(&self) -> Lead {
+        *self.lead.lock().expect("who leads")
+    }
+
+    async fn lead_or_follow(self: Arc<Self>) {
+        loop {
+            let key = self.keys.leader();
+            match leader::campaign(&self.store, &key, &self.instance, self.now()).await {
+                Ok(lead) => {
+                    let before =
+                        std::mem::replace(&mut *self.lead.lock().expect("who leads"), lead);
+                    if before != lead {
+                        tracing::info!("now {lead:?}");
+                    }
+                }
+                // Without a word about a leader everybody looks often.
+                Err(error) => {
+                    tracing::warn!("who leads is not known: {error:#}");
+                    *self.lead.lock().expect("who leads") = Lead::Leader;
+                }
+            }
+            self.counters.log();
+            tokio::time::sleep(leader::RENEWAL).await;
+        }
+    }
+
+    async fn resign(&self) {
+        let key = self.keys.leader();
+        if let Err(error) = leader::resign(&self.store, &key, &self.instance, self.now()).await {
+            tracing::warn!("could not resign as leader: {error:#}");
+        }
+    }
+
+    fn count(&self, decision: Decision) {
+        self.counters.count(decision.word());
+    }
+}
+
+/// The authority that signs for nodes, of the generation that `config` names.
+pub async fn load_authority(
+    store: &Store,
+    config: &NodeConfig,
+) -> anyhow::Result<CertificateAuthority> {
+    let keys = Keys::of(&config.cluster.name);
+    let generation = config.api.ca_generation;
+    let certificate = text(store, &keys.ca_certificate(CLIENT_AUTHORITY, generation)).await?;
+    let key = text(store, &keys.ca_key(CLIENT_AUTHORITY, generation)).await?;
+    CertificateAuthority::load(&certificate, PrivateKey::from_pem(&key)?)
+}
+
+async fn text(store: &Store, key: &str) -> anyhow::Result<String> {
+    let Some(object) = store.get(key).await? else {
+        bail!(
+            "there is no `s3://{}/{key}`\nhint: `windlass cluster init` makes the authority",
+            store.bucket()
+        );
+    };
+    String::from_utf8(object.bytes).with_context(|| format!("`{key}` is not text"))
+}
+
+#[cfg(test)]
+mod testing;

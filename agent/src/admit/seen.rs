@@ -1,0 +1,174 @@
+//! What EC2 and S3 said last, and who is expected because of it. Pure but for what is put in.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
+use crate::client::ec2::{Instance, State};
+use crate::exchange::InstanceId;
+
+/// No decision rests on a description older than this: an admitter that EC2 does not answer waits.
+/// (Collection ends no lease before an instance was gone for longer: see `collect`.)
+pub const TOO_OLD: Duration = Duration::from_secs(20);
+
+/// Which instances there are and which have had their answer.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// Described, and when.
+    described: BTreeMap<InstanceId, (Instance, OffsetDateTime)>,
+    /// When each instance was last answered, by whichever admitter.
+    answered: BTreeMap<InstanceId, OffsetDateTime>,
+    /// Instances that ask and that EC2 does not know yet.
+    unknown: BTreeMap<InstanceId, Unknown>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Unknown {
+    /// EC2's first and its latest answer that there is no such instance.
+    absent: Option<(OffsetDateTime, OffsetDateTime)>,
+    /// When EC2 was asked last, whether it answered or not.
+    asked: OffsetDateTime,
+}
+
+impl Seen {
+    /// A listing of all that are pending or running in the cluster, as of `now`.
+    pub fn listed(&mut self, instances: Vec<Instance>, now: OffsetDateTime) {
+        self.described.retain(|_, (_, at)| now - *at < TOO_OLD);
+        self.described(instances, now);
+        let Self { described, answered, .. } = self;
+        answered.retain(|id, at| described.contains_key(id) || now - *at < TOO_OLD);
+    }
+
+    /// Some instances, by id.
+    pub fn described(&mut self, instances: Vec<Instance>, now: OffsetDateTime) {
+        for instance in instances {
+            self.unknown.remove(&instance.id);
+            self.described.insert(instance.id.clone(), (instance, now));
+        }
+    }
+
+    /// The instance, if EC2 described it lately.
+    pub fn instance(&self, id: &InstanceId, now: OffsetDateTime) -> Option<Instance> {
+        let (instance, at) = self.described.get(id)?;
+        (now - *at < TOO_OLD).then(|| instance.clone())
+    }
+
+    /// Every instance that EC2 described lately.
+    pub fn instances(&self, now: OffsetDateTime) -> impl Iterator<Item = &Instance> {
+        let lately = self.described.values().filter(move |(_, at)| now - *at < TOO_OLD);
+        lately.map(|(instance, _)| instance)
+    }
+
+    /// An answer to `id` was written.
+    pub fn answered(&mut self, id: &InstanceId, at: OffsetDateTime) {
+        self.unknown.remove(id);
+        let known = self.answered.entry(id.clone()).or_insert(at);
+        *known = at.max(*known);
+    }
+
+    /// Who was started within `window` and has had no answer since.
+    pub fn expected(&self, window: Duration, now: OffsetDateTime) -> Vec<Instance> {
+        let expected = |instance: &&Instance| {
+            let alive = matches!(instance.state, State::Pending | State::Running);
+            let answered = self.answered.get(&instance.id);
+            alive
+                && now - instance.launched <= window
+                && answered.is_none_or(|at| *at < instance.launched)
+        };
+        self.instances(now).filter(expected).cloned().collect()
+    }
+
+    /// Which of `asking` must be looked up by id now: EC2 has not described them lately, and was
+    /// not asked within `pause`.
+    pub fn to_look_up(
+        &mut self,
+        asking: &BTreeSet<InstanceId>,
+        pause: Duration,
+        now: OffsetDateTime,
+    ) -> Vec<InstanceId> {
+        self.unknown.retain(|id, _| asking.contains(id));
+        let mut wanted = Vec::new();
+        for id in asking {
+            let asked = self.unknown.get(id).map(|unknown| unknown.asked);
+            if self.instance(id, now).is_some() || asked.is_some_and(|at| now - at < pause) {
+                continue;
+            }
+            let unknown = self.unknown.entry(id.clone());
+            unknown.or_insert(Unknown { absent: None, asked: now }).asked = now;
+            wanted.push(id.clone());
+        }
+        wanted
+    }
+
+    /// EC2's answer to a look-up of `wanted`.
+    pub fn looked_up(&mut self, wanted: &[InstanceId], found: Vec<Instance>, now: OffsetDateTime) {
+        self.described(found, now);
+        for id in wanted {
+            if let Some(unknown) = self.unknown.get_mut(id) {
+                let first = unknown.absent.map_or(now, |(first, _)| first);
+                unknown.absent = Some((first, now));
+            }
+        }
+    }
+
+    /// How long EC2 has kept saying that it does not know an instance that asks. Silence does not
+    /// count.
+    pub fn unknown_for(&self, id: &InstanceId) -> Option<Duration> {
+        let (first, latest) = self.unknown.get(id)?.absent?;
+        (latest - first).try_into().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use time::macros::datetime;
+
+    use super::*;
+    use crate::admit::testing::instance;
+
+    const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn an_instance_is_expected_from_its_start_until_its_answer() {
+        let mut seen = Seen::default();
+        let one = Instance { launched: NOW - MINUTE, ..instance(1) };
+        seen.listed(vec![one.clone()], NOW);
+        assert_eq!(seen.expected(15 * MINUTE, NOW), [one.clone()]);
+        assert_eq!(seen.expected(MINUTE / 2, NOW), []);
+        seen.answered(&one.id, NOW);
+        assert_eq!(seen.expected(15 * MINUTE, NOW), []);
+        // Stopped and started: the answer was to the start before.
+        let again = Instance { launched: NOW + MINUTE, ..one };
+        seen.listed(vec![again.clone()], NOW + MINUTE);
+        assert_eq!(seen.expected(15 * MINUTE, NOW + MINUTE), [again]);
+    }
+
+    #[test]
+    fn an_old_description_is_none() {
+        let mut seen = Seen::default();
+        seen.listed(vec![instance(1)], NOW);
+        let id = instance(1).id;
+        assert!(seen.instance(&id, NOW + TOO_OLD / 2).is_some());
+        assert!(seen.instance(&id, NOW + TOO_OLD).is_none());
+    }
+
+    #[test]
+    fn who_is_unknown_is_looked_up_now_and_then_and_only_answers_count() {
+        let mut seen = Seen::default();
+        let id = instance(1).id;
+        let asking = BTreeSet::from([id.clone()]);
+        let second = Duration::from_secs(1);
+        assert_eq!(seen.to_look_up(&asking, second, NOW), [id.clone()]);
+        assert_eq!(seen.to_look_up(&asking, second, NOW + second / 2), []);
+        assert_eq!(seen.to_look_up(&asking, second, NOW + MINUTE), [id.clone()]);
+        assert_eq!(seen.unknown_for(&id), None, "EC2 did not answer");
+        seen.looked_up(&[id.clone()], vec![], NOW + MINUTE);
+        seen.looked_up(&[id.clone()], vec![], NOW + 2 * MINUTE);
+        assert_eq!(seen.unknown_for(&id), Some(MINUTE));
+        seen.looked_up(&[id.clone()], vec![instance(1)], NOW + 2 * MINUTE);
+        assert_eq!(seen.to_look_up(&asking, second, NOW + 2 * MINUTE), []);
+        assert_eq!(seen.unknown_for(&id), None);
+    }
+}
