@@ -45,6 +45,7 @@ pub enum Unusable {
 }
 
 impl Configs {
+    /// Those that lie under `keys`.
     pub fn new(store: Store, keys: Keys) -> Self {
         Self { store, keys, pointers: Default::default(), revisions: Default::default() }
     }

@@ -28,6 +28,7 @@ pub mod verify;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use aws_smithy_async::time::SharedTimeSource;
@@ -37,7 +38,6 @@ use tokio::task::JoinSet;
 
 use self::audit::Decision;
 use self::book::Book;
-use self::configs::Configs;
 use self::counters::Counters;
 use self::pace::Lead;
 use self::seen::Seen;
@@ -48,10 +48,14 @@ use crate::exchange::{Grant, InstanceId, Keys, Request, UserId};
 use crate::pki::{CertificateAuthority, PrivateKey};
 
 pub use self::apiserver::ApiServer;
+pub use self::configs::Configs;
 pub use self::refusal::Refusal;
 
 /// The name of the authority that the API server trusts clients by, in `pki/<ca>/…`.
 pub const CLIENT_AUTHORITY: &str = "kubernetes";
+
+/// How often it is looked whether the admitter's own group has another revision.
+const CONFIGURATION: Duration = Duration::from_secs(60);
 
 /// What an admitter is made of.
 #[derive(Debug)]
@@ -68,6 +72,17 @@ pub struct Resources {
     pub instance: InstanceId,
     /// How to reach the API server; absent where there is none (a first boot, a simulation).
     pub apiserver: Option<ApiServer>,
+    /// Whether `config` is the group's current revision, and a newer one ends the run.
+    pub follows_group: bool,
+}
+
+/// Why a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was told to.
+    Told,
+    /// There is another cluster, pod network or authority to work by.
+    ConfigurationChanged,
 }
 
 /// Decides about requests.
@@ -88,6 +103,7 @@ pub struct Admitter {
     counters: Counters,
     /// Somebody is expected who was not a moment ago.
     somebody_came: Notify,
+    follows_group: bool,
 }
 
 /// Why an own request has no grant.
@@ -103,7 +119,8 @@ pub enum NotAdmitted {
 impl Admitter {
     /// An admitter that has seen nothing yet.
     pub fn new(resources: Resources) -> Self {
-        let Resources { store, ec2, clock, config, authority, instance, apiserver } = resources;
+        let Resources { store, ec2, clock, config, authority, instance, apiserver, follows_group } =
+            resources;
         let keys = Keys::of(&config.cluster.name);
         let authority = Arc::new(authority);
         let configs = Configs::new(store.clone(), keys.clone());
@@ -125,11 +142,12 @@ impl Admitter {
             lead: Mutex::new(Lead::Leader),
             counters: Counters::default(),
             somebody_came: Notify::new(),
+            follows_group,
         }
     }
 
-    /// Admits until `shutdown` ends.
-    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+    /// Admits until `shutdown` ends or the configuration is another one.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> anyhow::Result<Ended> {
         let admitter = Arc::new(self);
         // Dropping the set ends every task in it.
         let mut tasks = JoinSet::new();
@@ -142,16 +160,18 @@ impl Admitter {
             tasks.spawn(admitter.clone().complete_nodes());
             tasks.spawn(admitter.clone().approve_serving_certificates());
         }
-        tokio::select! {
+        let ended = tokio::select! {
             biased;
-            () = shutdown => {}
-            Some(ended) = tasks.join_next() => {
-                tracing::error!("a loop of the admitter ended: {ended:?}");
+            () = shutdown => Ok(Ended::Told),
+            () = admitter.configuration_changed() => Ok(Ended::ConfigurationChanged),
+            Some(Err(broken)) = tasks.join_next() => {
+                Err(broken).context("a loop of the admitter broke")
             }
-        }
+        };
         tasks.abort_all();
         admitter.resign().await;
         admitter.counters.log();
+        ended
     }
 
     /// Decides about the request of the instance that this runs on, by the same rules as for any
@@ -183,6 +203,23 @@ impl Admitter {
 
     fn lead(&self) -> Lead {
         *self.lead.lock().expect("who leads")
+    }
+
+    async fn configuration_changed(&self) {
+        loop {
+            tokio::time::sleep(CONFIGURATION).await;
+            if !self.follows_group {
+                continue;
+            }
+            if let Ok(Some(current)) = self.configs.current(&self.config.group).await {
+                let NodeConfig { cluster, api, network, admission, .. } = &self.config;
+                let same = (cluster, api, network, admission)
+                    == (&current.cluster, &current.api, &current.network, &current.admission);
+                if !same {
+                    return;
+                }
+            }
+        }
     }
 
     async fn lead_or_follow(self: Arc<Self>) {

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each an `Args` struct and an async `run`.
 
+pub mod admit;
 pub mod bake;
 pub mod logging;
 
@@ -13,6 +14,7 @@ use crate::config::Problems;
 /// What `windlass` can be asked to do.
 #[derive(Subcommand)]
 pub enum Command {
+    Admit(admit::Args),
     Bake(bake::Args),
 }
 
@@ -20,6 +22,7 @@ impl Command {
     /// Runs the command to its end.
     pub async fn run(self, started: Started) -> Result<(), Failure> {
         match self {
+            Self::Admit(args) => admit::run(args).await,
             Self::Bake(args) => bake::run(args).await,
         }
     }

@@ -3,6 +3,8 @@
 //! TLS trusts the system's store, as an operator expects who put a CA there; where there is no
 //! store (a chroot with nothing else in it) Mozilla's roots are built in.
 
+use std::time::Duration;
+
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
@@ -10,9 +12,14 @@ use aws_smithy_http_client::Builder;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
+use aws_smithy_types::timeout::TimeoutConfig;
 use base64::Engine;
 
 use super::dns::Dns;
+
+/// A server that accepts a request and then says nothing is given up after this, and the request
+/// tried again: the SDK by itself would wait for ever.
+const SILENCE: Duration = Duration::from_secs(5);
 
 /// The way out of this program.
 #[derive(Clone, Debug)]
@@ -52,6 +59,7 @@ impl Wire {
         aws_config::defaults(BehaviorVersion::latest())
             .http_client(self.http.clone())
             .time_source(self.time.clone())
+            .timeout_config(TimeoutConfig::builder().read_timeout(SILENCE).build())
     }
 }
 
