@@ -157,6 +157,11 @@ impl Keys {
         format!("{}/leases.json", self.cluster)
     }
 
+    /// All generations of a CA, certificates and keys.
+    pub fn authority(&self, ca: &str) -> String {
+        format!("{}/pki/{ca}/", self.cluster)
+    }
+
     /// A CA certificate; `ca` is `kubernetes`, generations count from 1.
     pub fn ca_certificate(&self, ca: &str, generation: u32) -> String {
         format!("{}/pki/{ca}/{generation}.crt", self.cluster)

@@ -3,8 +3,11 @@
 //!
 //! Source: "Preventing object overwrites with conditional writes" (Amazon S3 User Guide).
 
+use std::collections::BTreeMap;
+
 use aws_config::SdkConfig;
 use aws_sdk_s3::Client;
+use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
@@ -24,6 +27,10 @@ pub struct Store {
 pub struct Object {
     pub bytes: Vec<u8>,
     pub etag: String,
+    /// When it was written, to the second, by S3's clock.
+    pub modified: Option<OffsetDateTime>,
+    /// What the writer noted beside it (user-defined metadata).
+    pub notes: BTreeMap<String, String>,
 }
 
 /// An object in a listing.
@@ -98,45 +105,67 @@ impl Store {
             Err(error) => return Err(self.error("s3:GetObject", key, error)),
         };
         let etag = object.e_tag().unwrap_or_default().to_owned();
+        let modified = object.last_modified().map(|at| at.secs());
+        let modified = modified.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
+        let notes = object.metadata().into_iter().flatten();
+        let notes = notes.map(|(name, value)| (name.clone(), value.clone())).collect();
         let body = object.body.collect().await.map_err(|error| Error::Failed {
             action: "s3:GetObject",
             bucket: self.bucket.clone(),
             key: key.to_owned(),
             message: format!("the body broke off: {}", DisplayErrorContext(error)),
         })?;
-        Ok(Some(Object { bytes: body.to_vec(), etag }))
+        Ok(Some(Object { bytes: body.to_vec(), etag, modified, notes }))
     }
 
     /// Writes the object if the condition holds.
     pub async fn put(&self, key: &str, bytes: Vec<u8>, when: Condition) -> Result<Written, Error> {
-        self.put_encrypted(key, bytes, when, None).await
+        self.write(self.client.put_object(), key, bytes, when).await
     }
 
-    /// As [`Store::put`]; with a KMS key the object is encrypted by it (SSE-KMS).
+    /// As [`Store::put`], encrypted by a KMS key (SSE-KMS).
+    ///
+    /// No bucket key, whatever the bucket's default: with one the encryption context is the
+    /// bucket's ARN, and a policy could not tell this object from any other.
+    /// Source: "Using server-side encryption with AWS KMS keys", encryption context.
     pub async fn put_encrypted(
         &self,
         key: &str,
         bytes: Vec<u8>,
         when: Condition,
-        kms_key: Option<&str>,
+        kms_key: &str,
     ) -> Result<Written, Error> {
-        let put = self.client.put_object().bucket(&self.bucket).key(key);
+        let put = self.client.put_object().server_side_encryption(ServerSideEncryption::AwsKms);
+        let put = put.ssekms_key_id(kms_key).bucket_key_enabled(false);
+        self.write(put, key, bytes, when).await
+    }
+
+    /// As [`Store::put`], with notes beside the object.
+    pub async fn put_noted(
+        &self,
+        key: &str,
+        bytes: Vec<u8>,
+        when: Condition,
+        notes: BTreeMap<String, String>,
+    ) -> Result<Written, Error> {
+        let put = self.client.put_object().set_metadata(Some(notes.into_iter().collect()));
+        self.write(put, key, bytes, when).await
+    }
+
+    async fn write(
+        &self,
+        put: PutObjectFluentBuilder,
+        key: &str,
+        bytes: Vec<u8>,
+        when: Condition,
+    ) -> Result<Written, Error> {
         let put = match when {
             Condition::Always => put,
             Condition::Absent => put.if_none_match("*"),
             Condition::Unchanged { etag } => put.if_match(etag),
         };
-        let put = match kms_key {
-            // No bucket key, whatever the bucket's default: with one the encryption context is the
-            // bucket's ARN, and a policy could not tell this object from any other.
-            // Source: "Using server-side encryption with AWS KMS keys", encryption context.
-            Some(id) => put
-                .server_side_encryption(ServerSideEncryption::AwsKms)
-                .ssekms_key_id(id)
-                .bucket_key_enabled(false),
-            None => put,
-        };
-        match put.body(ByteStream::from(bytes)).send().await {
+        let body = ByteStream::from(bytes);
+        match put.bucket(&self.bucket).key(key).body(body).send().await {
             Ok(reply) => Ok(Written::Now { etag: reply.e_tag().unwrap_or_default().to_owned() }),
             Err(error) if lost(&error) => Ok(Written::Lost),
             Err(error) => Err(self.error("s3:PutObject", key, error)),

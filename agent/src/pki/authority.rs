@@ -42,7 +42,12 @@ pub struct Issued {
 impl CertificateAuthority {
     /// A new authority with a P-256 key, for ten years from `now`.
     pub fn make(common_name: &str, now: OffsetDateTime) -> anyhow::Result<Self> {
-        let key = PrivateKey::generate()?;
+        Self::of_key(common_name, PrivateKey::generate()?, now)
+    }
+
+    /// As [`CertificateAuthority::make`] for a key that exists: whoever was cut off after storing
+    /// the key goes on with it.
+    pub fn of_key(common_name: &str, key: PrivateKey, now: OffsetDateTime) -> anyhow::Result<Self> {
         let mut params = params(now, now + AUTHORITY_LIFETIME)?;
         params.distinguished_name.push(DnType::CommonName, common_name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
