@@ -11,6 +11,7 @@ pub mod drawing;
 pub mod exchange;
 pub mod facts;
 pub mod host;
+pub mod operator;
 pub mod pki;
 pub mod plan;
 pub mod policies;
