@@ -6,6 +6,7 @@
 
 pub mod authority;
 pub mod bucket;
+pub mod kubeconfig;
 pub mod revisions;
 
 use std::fmt;
