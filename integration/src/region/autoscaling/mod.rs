@@ -1,37 +1,87 @@
-//! Auto Scaling: groups, their instances' states, lifecycle hooks.
+//! Auto Scaling, API version 2011-01-01: groups, their instances' lifecycles and hooks.
+//!
+//! Groups launch and terminate through EC2's model, as AWS' service does through its API.
+//! `converge` moves what time, EC2 or a wish has made due; `lifecycle` is what hooks do to it.
+
+mod access;
+mod activity;
+mod converge;
+mod group;
+mod hook;
+mod launch;
+mod lifecycle;
+mod member;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
 
 use time::OffsetDateTime;
 
-use super::call::{Call, ServiceError};
-use super::iam::Access;
-use super::state::State;
-use super::xml::Element;
+pub use self::access::requires;
+pub use self::activity::{Activity, Status};
+pub use self::converge::{advance, terminate_member};
+pub use self::group::{Group, GroupTag, NewGroup, TemplateChoice, create_group, delete_group};
+pub use self::hook::{ActionResult, Hook, NewHook, Transition};
+pub use self::lifecycle::{ActionName, ActionRef, complete, heartbeat};
+pub use self::member::{LifecycleState, Member, PendingAction};
+pub use self::wire::handle;
 
 /// What Auto Scaling knows.
 #[derive(Clone, Debug, Default)]
-pub struct AutoScaling {}
+pub struct AutoScaling {
+    /// How long changes take.
+    pub timing: Timing,
+    groups: BTreeMap<String, Group>,
+    /// In the order in which they began; those of deleted groups too.
+    activities: Vec<Activity>,
+}
+
+/// How long changes take that AWS' service makes by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Timing {
+    /// From `Pending:Proceed` to `InService`, and from `Terminating:Proceed` to EC2's being told.
+    pub proceed: Duration,
+    /// Until a launch that EC2 refused is tried again.
+    pub retry: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { proceed: Duration::ZERO, retry: Duration::from_secs(30) }
+    }
+}
 
 impl AutoScaling {
-    /// The metadata service's `autoscaling/target-lifecycle-state` of a group's instance.
-    pub fn target_lifecycle_state(&self, _instance: &str) -> Option<String> {
-        None
+    pub fn groups(&self) -> impl Iterator<Item = &Group> {
+        self.groups.values()
     }
 
-    /// When the next hook times out or the next replacement is due.
+    pub fn group(&self, name: &str) -> Option<&Group> {
+        self.groups.get(name)
+    }
+
+    /// The group that an instance is in, and what the group knows of it.
+    pub fn member(&self, instance: &str) -> Option<(&Group, &Member)> {
+        self.groups.values().find_map(|group| Some((group, group.members.get(instance)?)))
+    }
+
+    /// The metadata service's `autoscaling/target-lifecycle-state` of a group's instance:
+    /// `InService` on its way in and while it is in service, `Terminated` on its way out. EC2 User
+    /// Guide, "Instance metadata categories".
+    pub fn target_lifecycle_state(&self, instance: &str) -> Option<String> {
+        self.member(instance).map(|(_, member)| member.state.target().to_owned())
+    }
+
+    /// All activities, the oldest first.
+    pub fn activities(&self) -> &[Activity] {
+        &self.activities
+    }
+
+    /// When the next hook times out or the next launch is tried again.
     pub fn next_deadline(&self) -> Option<OffsetDateTime> {
-        None
+        self.groups.values().filter_map(Group::next_deadline).min()
     }
-}
-
-/// Moves every state whose time has come; launches and terminates through EC2.
-pub fn advance(_state: &mut State, _now: OffsetDateTime) {}
-
-/// One action of Auto Scaling's query protocol.
-pub fn handle(_state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
-    Err(ServiceError::invalid_action(call.action))
-}
-
-/// What the caller must be allowed for this action.
-pub fn requires(_state: &State, _call: &Call<'_>) -> Vec<Access> {
-    Vec::new()
 }

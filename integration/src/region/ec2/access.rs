@@ -1,7 +1,7 @@
 //! What a caller must be allowed: Service Authorization Reference, "Actions, resources, and
 //! condition keys for Amazon EC2".
 
-use super::wire::{name_of_template, wish};
+use super::wire::{template_name, wish};
 use super::{Ec2, ProfileSpec, tags};
 use crate::region::call::Call;
 use crate::region::iam::Access;
@@ -142,7 +142,7 @@ impl Ec2 {
     }
 
     fn on_template(&self, action: &str, params: &Params) -> Access {
-        let id = name_of_template(params).and_then(|name| Ok(self.template(&name)?.id.clone()));
+        let id = template_name(params).and_then(|name| Ok(self.template(&name)?.id.clone()));
         id.map_or_else(
             |_| self.access(action, &self.arn("launch-template", "*")),
             |id| self.on(action, &id),

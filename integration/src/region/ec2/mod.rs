@@ -39,6 +39,7 @@ pub use self::interface::{Attachment, NetworkInterface, NewInterface};
 pub use self::launch::Order;
 pub use self::launch_spec::{InterfaceSpec, LaunchSpec, MetadataChange, ProfileSpec};
 pub use self::launch_template::{Author, LaunchTemplate, TemplateName, TemplateVersion};
+pub(super) use self::page::{Cut, Page};
 pub use self::route_table::{
     Associated, Association, Origin, Route, RouteState, RouteTable, Target,
 };
@@ -47,6 +48,7 @@ pub use self::tags::Tags;
 pub use self::throttle::{Limits, Rate};
 pub use self::vpc::{Block, SecurityGroup, Vpc};
 pub use self::wire::handle;
+pub(super) use self::wire::template_name;
 use super::state::{Event, State};
 
 /// What EC2 knows. Resources are kept by ID.

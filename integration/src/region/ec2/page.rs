@@ -29,8 +29,18 @@ pub struct Cut<T> {
 impl Page {
     /// Reads the two parameters. Without `MaxResults` everything is one page.
     pub fn of(params: &Params, allowed: RangeInclusive<usize>) -> Result<Self, ServiceError> {
-        let limit = match params.number::<usize>("MaxResults")? {
-            None => usize::MAX,
+        Self::named(params, "MaxResults", allowed, usize::MAX)
+    }
+
+    /// The same for a service that calls the limit otherwise and has one by default.
+    pub fn named(
+        params: &Params,
+        limit: &str,
+        allowed: RangeInclusive<usize>,
+        default: usize,
+    ) -> Result<Self, ServiceError> {
+        let limit = match params.number::<usize>(limit)? {
+            None => default,
             Some(limit) if limit < *allowed.start() => {
                 return Err(out_of_range(limit, "greater", *allowed.start()));
             }

@@ -23,7 +23,7 @@ use crate::region::state::State;
 use crate::region::xml::{Element, timestamp};
 
 pub(super) use self::run::wish;
-pub(super) use self::templates::name_of as name_of_template;
+pub use self::templates::name_of as template_name;
 
 type Action = fn(&mut State, &Call<'_>) -> Result<Element, ServiceError>;
 
