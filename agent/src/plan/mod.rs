@@ -4,12 +4,55 @@
 //! A plan is plain data. `converge` makes the host so; `windlass plan` compares it with what is
 //! there; both may ask for the same plan as often as they like and get the same answer.
 
+mod capacity;
+mod containerd;
+mod grant;
+mod kernel;
+mod kubelet;
+mod network;
 pub mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+
+use crate::config::{NodeConfig, Problems};
+use crate::exchange::Grant;
+use crate::facts::Facts;
+
+use capacity::PodRange;
+use node::PlannedNode;
+
+/// What needs no grant, so that it can be made so while the grant is awaited. kubelet's
+/// configuration is in it as it will be when the lease has the configured size.
+pub fn before_grant(facts: &Facts, config: &NodeConfig) -> Result<HostPlan, Problems> {
+    network::fits_the_vpc(facts, config)?;
+    let node = node::planned(facts.instance.launched(), config);
+    let ranges = PodRange::configured(&config.network);
+    let mut plan = HostPlan::default();
+    kubelet::plan(&mut plan, facts, config, &node, &ranges)?;
+    containerd::plan(&mut plan, config);
+    kernel::plan(&mut plan, facts, config);
+    Ok(plan)
+}
+
+/// What the grant decides: the pod network, kubelet's configuration by the lease that there really
+/// is, and the units that may start now.
+pub fn after_grant(
+    facts: &Facts,
+    config: &NodeConfig,
+    grant: &Grant,
+) -> Result<HostPlan, Problems> {
+    let node = node::planned(facts.instance.launched(), config);
+    grant::fits(grant, &node, config)?;
+    let ranges = PodRange::leased(&grant.pod_cidrs);
+    let mut plan = HostPlan::default();
+    kubelet::plan(&mut plan, facts, config, &node, &ranges)?;
+    network::plan(&mut plan, facts, &grant.pod_cidrs);
+    kubelet::start(&mut plan, config);
+    Ok(plan)
+}
 
 /// What the host should be, or a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,6 +102,10 @@ pub const ROUTE_PROTOCOL: u8 = 0x57;
 /// Where an image keeps kubelet's credential provider plugins.
 pub const CREDENTIAL_PROVIDER_DIR: &str = "/usr/libexec/kubernetes/credential-provider";
 
+/// The link to kubelet's current client certificate, with its private key in the same file. kubelet
+/// moves the link when it renews.
+pub const CLIENT_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+
 /// A unit that must run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -88,10 +135,19 @@ impl HostPlan {
         self.files.iter().find(|file| file.path == path.as_ref())
     }
 
+    fn write(&mut self, path: impl Into<PathBuf>, mode: u32, contents: String) {
+        self.add_file(File { path: path.into(), mode, contents });
+    }
+
     fn add_file(&mut self, file: File) {
         match self.files.binary_search_by(|known| known.path.cmp(&file.path)) {
             Ok(at) => self.files[at] = file,
             Err(at) => self.files.insert(at, file),
         }
     }
+}
+
+/// JSON as a person reads it; each JSON document is a YAML document too.
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
 }
