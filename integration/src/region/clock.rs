@@ -63,6 +63,7 @@ impl Clock {
         let Some(deadline) = deadline else { return changed.await };
         let left = (deadline - self.now()).try_into().unwrap_or(Duration::ZERO);
         tokio::select! {
+            biased;
             () = tokio::time::sleep(left) => {}
             () = changed => {}
         }

@@ -1,9 +1,21 @@
 //! Faults by rule: on a service, an action, a caller and the nth call that fits, so many times.
 
+use std::fmt;
+use std::str::FromStr;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
 use super::call::{Service, ServiceError};
+
+/// The faults that need no more than a name.
+const PLAIN: [(&str, Fault); 6] = [
+    ("throttle", Fault::Throttle),
+    ("internal-error", Fault::InternalError),
+    ("unavailable", Fault::Unavailable),
+    ("timeout", Fault::Timeout),
+    ("lost", Fault::Lost),
+    ("cut", Fault::Cut),
+];
 
 /// What goes wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,15 +40,54 @@ pub enum Fault {
     Stale(Duration),
 }
 
-impl Fault {
-    /// As the call log names it.
-    pub fn name(&self) -> String {
-        match self {
-            Self::Refuse(error) => format!("refuse {}", error.code),
-            Self::Slow(time) => format!("slow {} ms", time.as_millis()),
-            Self::Stale(lag) => format!("stale {} ms", lag.as_millis()),
-            other => format!("{other:?}").to_lowercase(),
+impl fmt::Display for Fault {
+    /// As it is read again: `throttle`, `slow=7000ms`, `refuse=409/ConditionalRequestConflict`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = PLAIN.iter().find(|(_, fault)| fault == self) {
+            return f.write_str(name);
         }
+        match self {
+            Self::Refuse(error) => write!(f, "refuse={}/{}", error.status, error.code),
+            Self::Slow(time) => write!(f, "slow={}ms", time.as_millis()),
+            Self::Stale(lag) => write!(f, "stale={}ms", lag.as_millis()),
+            plain => write!(f, "{plain:?}"),
+        }
+    }
+}
+
+/// Text that is no fault.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "`{0}` is no fault\nhint: one of throttle, internal-error, unavailable, timeout, lost, cut, \
+     slow=TIME, stale=TIME (7s, 200ms), refuse=STATUS/CODE"
+)]
+pub struct NoFault(String);
+
+impl FromStr for Fault {
+    type Err = NoFault;
+
+    fn from_str(text: &str) -> Result<Self, NoFault> {
+        if let Some((_, fault)) = PLAIN.iter().find(|(name, _)| *name == text) {
+            return Ok(fault.clone());
+        }
+        let fault = text.split_once('=').and_then(|(name, value)| match name {
+            "slow" => Some(Self::Slow(duration(value)?)),
+            "stale" => Some(Self::Stale(duration(value)?)),
+            "refuse" => {
+                let (status, code) = value.split_once('/')?;
+                let status = status.parse().ok().filter(|status| (400..600).contains(status))?;
+                Some(Self::Refuse(ServiceError::new(status, code, "Refused by a rule of the lab.")))
+            }
+            _ => None,
+        });
+        fault.ok_or_else(|| NoFault(text.to_owned()))
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    match text.strip_suffix("ms") {
+        Some(ms) => ms.parse().ok().map(Duration::from_millis),
+        None => text.strip_suffix('s')?.parse().ok().map(Duration::from_secs),
     }
 }
 
@@ -166,6 +217,24 @@ mod tests {
         assert_eq!(faults.strike(Service::S3, "GetObject", "i-0b"), None);
         assert_eq!(faults.strike(Service::S3, "PutObject", "i-0a"), None);
         assert_eq!(faults.list()[0].1, 4);
+    }
+
+    #[test]
+    fn a_fault_is_read_as_it_is_written() {
+        for text in [
+            "throttle",
+            "internal-error",
+            "timeout",
+            "slow=200ms",
+            "stale=5000ms",
+            "refuse=409/Busy",
+        ] {
+            assert_eq!(text.parse::<Fault>().map(|fault| fault.to_string()).as_deref(), Ok(text));
+        }
+        assert_eq!("slow=7s".parse(), Ok(Fault::Slow(Duration::from_secs(7))));
+        for odd in ["", "slow", "slow=7", "refuse=200/OK", "refuse=409"] {
+            assert_eq!(odd.parse::<Fault>(), Err(NoFault(odd.to_owned())));
+        }
     }
 
     #[test]

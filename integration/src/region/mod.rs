@@ -109,7 +109,7 @@ impl Region {
     }
 
     /// Direct access to the state. What is due by now has happened before `f` sees it; what `f`
-    /// makes happen is published afterwards. `f` must not call the region.
+    /// makes happen, what is due at once included, is published afterwards. `f` must not call the region.
     pub fn with<T>(&self, f: impl FnOnce(&mut State, OffsetDateTime) -> T) -> T {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock().expect("the state's lock");
@@ -131,7 +131,9 @@ impl Region {
         loop {
             let changed = self.0.changed.notified();
             let deadline = self.0.state.lock().expect("the state's lock").next_deadline();
+            // In order, since a branch chosen by chance would make each run another.
             tokio::select! {
+                biased;
                 () = self.0.clock.reaches(deadline) => self.with(|_, _| ()),
                 () = changed => {}
             }

@@ -46,7 +46,7 @@ impl Region {
         entry.about(self, &seen);
 
         let fault = self.faults().strike(seen.service, &seen.action, &entry.record.caller);
-        entry.record.fault = fault.as_ref().map(Fault::name);
+        entry.record.fault = fault.as_ref().map(Fault::to_string);
         if fault == Some(Fault::Timeout) {
             entry.close(self, None);
             return Answer::Silence;

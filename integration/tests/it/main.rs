@@ -1,4 +1,10 @@
 //! All integration tests in one program: each link is big.
 
 mod lab_node;
+mod region_faults;
+mod region_fixture;
+mod region_hops;
+mod region_imds;
 mod region_s3;
+mod region_signatures;
+mod region_simulated;

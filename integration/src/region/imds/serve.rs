@@ -34,7 +34,7 @@ impl Region {
         entry.record.resource = parts.uri.path().to_owned();
 
         let fault = self.faults().strike(Service::Imds, &entry.record.action, &entry.record.caller);
-        entry.record.fault = fault.as_ref().map(Fault::name);
+        entry.record.fault = fault.as_ref().map(Fault::to_string);
         if instance.is_none() || fault == Some(Fault::Timeout) {
             entry.close(self, None);
             return Answer::Silence;
