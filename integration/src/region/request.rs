@@ -30,12 +30,7 @@ impl Region {
     /// even if the caller hangs up meanwhile, as AWS would.
     pub async fn serve(&self, request: Request<Bytes>) -> Answer {
         let region = self.clone();
-        match tokio::spawn(async move { region.serve_here(request).await }).await {
-            Ok(answer) => answer,
-            Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
-            // The runtime is going down.
-            Err(_) => Answer::Silence,
-        }
+        whatever_the_caller_does(async move { region.serve_here(request).await }).await
     }
 
     async fn serve_here(&self, request: Request<Bytes>) -> Answer {
@@ -168,6 +163,18 @@ impl Region {
     fn request_id(&self, service: Service) -> String {
         let mut ids = self.0.request_ids.lock().expect("the request IDs' lock");
         if service == Service::S3 { ids.hex(16).to_uppercase() } else { ids.uuid() }
+    }
+}
+
+/// Runs to its end even if nobody waits for it any more.
+pub(super) async fn whatever_the_caller_does(
+    answer: impl Future<Output = Answer> + Send + 'static,
+) -> Answer {
+    match tokio::spawn(answer).await {
+        Ok(answer) => answer,
+        Err(failure) if failure.is_panic() => std::panic::resume_unwind(failure.into_panic()),
+        // The runtime is going down.
+        Err(_) => Answer::Silence,
     }
 }
 

@@ -5,6 +5,7 @@ mod region_faults;
 mod region_fixture;
 mod region_hops;
 mod region_imds;
+mod region_policies;
 mod region_s3;
 mod region_signatures;
 mod region_simulated;

@@ -8,7 +8,9 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
-use integration::region::ec2::{IMAGE_X86_64, LaunchSpec, Order, ProfileSpec, Tags};
+use integration::region::ec2::{
+    IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Tags,
+};
 use integration::region::iam::{ADMINISTRATOR, Credentials};
 use integration::region::inprocess::InProcess;
 use integration::region::{Profile, Region, Settings, State};
@@ -53,6 +55,11 @@ impl Fixture {
                 instance_type: Some("m5.large".to_owned()),
                 subnet: Some(subnet),
                 profile: Some(ProfileSpec::Name("worker".to_owned())),
+                metadata: MetadataChange {
+                    tokens_required: Some(true),
+                    hop_limit: Some(1),
+                    ..MetadataChange::default()
+                },
                 ..LaunchSpec::default()
             };
             let order = Order { spec, count: 1, client_token: None, aws_tags: Tags::new(), now };

@@ -11,13 +11,18 @@ use super::door::{Entered, TOKEN_TTL, VERSIONS, below_version, enter};
 use super::tree::tree;
 use crate::region::call::Service;
 use crate::region::faults::Fault;
-use crate::region::request::{Answer, Entry, pause};
+use crate::region::request::{Answer, Entry, pause, whatever_the_caller_does};
 use crate::region::{Arrival, Region};
 
 impl Region {
     /// Serves one request to 169.254.169.254 from the instance that has this address. An address
     /// that no running instance has is not answered at all.
     pub async fn serve_imds(&self, from: IpAddr, request: Request<Bytes>) -> Answer {
+        let region = self.clone();
+        whatever_the_caller_does(async move { region.serve_imds_here(from, request).await }).await
+    }
+
+    async fn serve_imds_here(&self, from: IpAddr, request: Request<Bytes>) -> Answer {
         let (mut parts, body) = request.into_parts();
         let arrival: Arrival = parts.extensions.get().copied().unwrap_or_default();
         parts.extensions.insert(Arrival { peer: Some(from), ..arrival });
