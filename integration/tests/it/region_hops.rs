@@ -28,19 +28,19 @@ impl Hops {
         hops.service
             .ip(&format!(
                 "link set lo up\naddr add 169.254.169.254/32 dev lo\n\
-                 link add node type veth peer name up netns {instance}\n\
+                 link add node type veth peer name eth0 netns {instance}\n\
                  addr add 10.8.0.1/30 dev node\nlink set node up\nroute add 10.9.0.0/30 via 10.8.0.2 onlink dev node\n"
             ))
             .unwrap();
         hops.instance
             .ip(&format!(
-                "addr add 10.8.0.2/30 dev up\nlink set up up\nroute add default via 10.8.0.1\n\
-                 link add pod type veth peer name up netns {pod}\naddr add 10.9.0.1/30 dev pod\nlink set pod up\n"
+                "addr add 10.8.0.2/30 dev eth0\nlink set eth0 up\nroute add default via 10.8.0.1\n\
+                 link add pod type veth peer name eth0 netns {pod}\naddr add 10.9.0.1/30 dev pod\nlink set pod up\n"
             ))
             .unwrap();
         hops.instance.sysctl(&[("net.ipv4.ip_forward", "1")]).unwrap();
         hops.pod
-            .ip("addr add 10.9.0.2/30 dev up\nlink set up up\nroute add default via 10.9.0.1\n")
+            .ip("addr add 10.9.0.2/30 dev eth0\nlink set eth0 up\nroute add default via 10.9.0.1\n")
             .unwrap();
         hops
     }
