@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
-pub use self::record::{BootStep, Recorder, Running};
+pub use self::record::{BootStep, Recorder, Running, status};
 use crate::exchange::InstanceId;
 
 /// One boot of one instance.

@@ -2,6 +2,7 @@
 
 pub mod admit;
 pub mod bake;
+pub mod boot;
 pub mod logging;
 
 use std::process::ExitCode;
@@ -9,11 +10,13 @@ use std::time::Instant;
 
 use clap::Subcommand;
 
+use crate::client::Wire;
 use crate::config::Problems;
 
 /// What `windlass` can be asked to do.
 #[derive(Subcommand)]
 pub enum Command {
+    Boot(boot::Args),
     Admit(admit::Args),
     Bake(bake::Args),
 }
@@ -22,6 +25,7 @@ impl Command {
     /// Runs the command to its end.
     pub async fn run(self, started: Started) -> Result<(), Failure> {
         match self {
+            Self::Boot(args) => boot::run(args, Wire::real()?, started).await,
             Self::Admit(args) => admit::run(args).await,
             Self::Bake(args) => bake::run(args).await,
         }

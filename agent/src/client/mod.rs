@@ -9,6 +9,7 @@ pub mod dns;
 pub mod ec2;
 pub mod imds;
 pub mod s3;
+pub mod sts;
 pub mod wire;
 
 pub use wire::Wire;

@@ -4,6 +4,7 @@
 //! can be made again elsewhere from what a node saw.
 
 pub mod instance_types;
+pub mod observe;
 
 use std::net::{IpAddr, Ipv6Addr};
 

@@ -107,7 +107,9 @@ where
             ),
         )
         .into()),
-        _ => anyhow::bail!("S3 failed {action} on bucket `{bucket}`: {}", DisplayErrorContext(error)),
+        _ => {
+            anyhow::bail!("S3 failed {action} on bucket `{bucket}`: {}", DisplayErrorContext(error))
+        }
     }
 }
 

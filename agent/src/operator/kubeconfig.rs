@@ -168,7 +168,8 @@ fn replace(file: &Path, text: &str) -> anyhow::Result<()> {
     let temporary = with_suffix(file, &format!(".{}.new", std::process::id()));
     let write = || -> std::io::Result<()> {
         let mut options = OpenOptions::new();
-        let mut open = options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        let mut open =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         open.write_all(text.as_bytes())?;
         open.sync_all()?;
         fs::rename(&temporary, file)?;
@@ -236,7 +237,8 @@ mod tests {
 
     impl Folder {
         fn new(name: &str) -> Self {
-            let folder = std::env::temp_dir().join(format!("windlass-{name}-{}", std::process::id()));
+            let folder =
+                std::env::temp_dir().join(format!("windlass-{name}-{}", std::process::id()));
             fs::create_dir_all(&folder).expect("a folder");
             Self(folder)
         }
@@ -251,7 +253,10 @@ mod tests {
     #[test]
     fn merging_keeps_every_other_context_and_the_current_one() {
         let existing = include_str!("testdata/kubeconfig.yaml");
-        assert_eq!(merged(existing, Current::Keep), include_str!("testdata/kubeconfig-merged.yaml"));
+        assert_eq!(
+            merged(existing, Current::Keep),
+            include_str!("testdata/kubeconfig-merged.yaml")
+        );
     }
 
     #[test]
@@ -287,7 +292,10 @@ mod tests {
         fs::write(&file, "- a list\n").expect("written");
         let error = merge_file(&file, &entry(), Current::Keep).expect_err("no kubeconfig");
         let said = format!("{error:#}").replace(&folder.0.display().to_string(), "~");
-        assert_eq!(said, "merging into ~/config: it is not a kubeconfig: wanted a mapping at the top");
+        assert_eq!(
+            said,
+            "merging into ~/config: it is not a kubeconfig: wanted a mapping at the top"
+        );
         assert_eq!(fs::read_to_string(&file).expect("read"), "- a list\n");
         assert_eq!(fs::read_dir(&folder.0).expect("read").count(), 1);
     }

@@ -57,7 +57,11 @@ pub async fn pointers(cluster: &Cluster) -> anyhow::Result<BTreeMap<String, Poin
         let pointer = pointer(cluster, &group).await?;
         anyhow::Ok(pointer.map(|pointer| (group, pointer)))
     });
-    stream::iter(read).buffered(PARALLEL).try_filter_map(async |found| Ok(found)).try_collect().await
+    stream::iter(read)
+        .buffered(PARALLEL)
+        .try_filter_map(async |found| Ok(found))
+        .try_collect()
+        .await
 }
 
 /// One group's pointer, which is expected to be there.

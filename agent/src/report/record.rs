@@ -19,7 +19,8 @@ pub struct Recorder {
     steps: Arc<Mutex<Vec<Step>>>,
 }
 
-/// A step that has begun.
+/// A step that has begun. One that is dropped was given up, because another step failed or the
+/// deadline came.
 #[derive(Debug)]
 #[must_use = "a step must end, well or badly"]
 pub struct Running {
@@ -28,6 +29,7 @@ pub struct Running {
     start_ms: f64,
     waited_for: Option<&'static str>,
     before: Count,
+    ended: bool,
 }
 
 impl Recorder {
@@ -47,7 +49,14 @@ impl Recorder {
         status(&format!("{step}: running"));
         let before = waits_for.map(|service| self.calls.of(service)).unwrap_or_default();
         let start_ms = self.now_ms();
-        Running { recorder: self.clone(), step, start_ms, waited_for: waits_for, before }
+        Running {
+            recorder: self.clone(),
+            step,
+            start_ms,
+            waited_for: waits_for,
+            before,
+            ended: false,
+        }
     }
 
     /// The steps that have ended, in the order in which they began.
@@ -64,22 +73,20 @@ impl Recorder {
 
 impl Running {
     /// Ends the step well.
-    pub fn end(self, outcome: Outcome, detail: impl Into<String>) {
-        let (step, detail) = (self.step, detail.into());
-        let ms = self.keep(outcome, &detail);
-        tracing::info!(step = step.name(), ms, "{detail}");
+    pub fn end(mut self, outcome: Outcome, detail: &str) {
+        let ms = self.keep(outcome, detail);
+        tracing::info!(step = self.step.name(), ms, "{detail}");
     }
 
     /// Ends the step badly; the error itself goes on to whoever prints it.
-    pub fn fail(self, error: &anyhow::Error) {
-        let step = self.step;
-        status(&format!("{step}: failed: {error:#}"));
+    pub fn fail(mut self, error: &anyhow::Error) {
         let ms = self.keep(Outcome::Failed, &format!("{error:#}"));
-        tracing::info!(step = step.name(), ms, "failed");
+        tracing::info!(step = self.step.name(), ms, "failed");
     }
 
     /// Whole milliseconds that the step took.
-    fn keep(self, outcome: Outcome, detail: &str) -> u64 {
+    fn keep(&mut self, outcome: Outcome, detail: &str) -> u64 {
+        self.ended = true;
         let end_ms = self.recorder.now_ms();
         let after = self.waited_for.map(|name| self.recorder.calls.of(name)).unwrap_or_default();
         self.recorder.lock().push(Step {
@@ -93,6 +100,14 @@ impl Running {
             waited_for: self.waited_for.map(str::to_owned),
         });
         (end_ms - self.start_ms).round() as u64
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            self.keep(Outcome::Failed, "given up");
+        }
     }
 }
 

@@ -1,5 +1,8 @@
 //! All integration tests in one program: each link is big.
 
+mod boot_apiserver;
+mod boot_scene;
+mod boot_worker;
 mod lab_node;
 mod region_faults;
 mod region_fixture;

@@ -1,0 +1,168 @@
+//! How a boot ends: the launch lifecycle hook is completed one way or the other, the report is
+//! written, systemd is told.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, anyhow};
+use aws_config::SdkConfig;
+use sd_notify::NotifyState;
+use time::OffsetDateTime;
+use tokio::time::timeout;
+
+use super::stop::{Kind, Stop};
+use super::{ATTEMPT, Boot, Done, Known};
+use crate::client::autoscaling::{Completed, Hook, Verdict};
+use crate::client::s3::Condition;
+use crate::config::NodeConfig;
+use crate::converge::ensure_file;
+use crate::exchange::Keys;
+use crate::facts::Instance;
+use crate::report::{BootStep, Outcome, Report, status};
+
+/// For who is on the machine now, and for who comes after a reboot.
+const REPORTS: [&str; 2] = ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
+
+/// The launch hook that the configuration names, where the instance is in an Auto Scaling group.
+pub fn launch_hook(
+    sdk: &SdkConfig,
+    instance: &Instance,
+    config: &NodeConfig,
+) -> Result<Option<Hook>, Stop> {
+    let (Some(hook), Some(_)) = (&config.hooks.launch, &instance.lifecycle_state) else {
+        return Ok(None);
+    };
+    let group = instance.auto_scaling_group.as_ref().ok_or_else(|| {
+        Stop::because(anyhow!(
+            "the configuration names the launch hook `{hook}`, but IMDS does not say which Auto Scaling group this instance is of\n\
+             hint: the launch template needs `InstanceMetadataTags: enabled` in its MetadataOptions"
+        ))
+    })?;
+    Ok(Some(Hook::new(sdk, group, hook, &instance.id)))
+}
+
+impl Boot {
+    /// Auto Scaling may count on the instance.
+    pub(super) async fn complete_hook(&self, known: &Known) -> Result<(), Stop> {
+        let Some(hook) = &known.hook else { return Ok(()) };
+        let work = async {
+            let completed = hook.complete(Verdict::Continue).await.map_err(anyhow::Error::from)?;
+            let (outcome, detail) = match completed {
+                Completed::Now => (Outcome::Changed, format!("hook `{}`: CONTINUE", hook.name())),
+                Completed::Already => {
+                    (Outcome::Unchanged, format!("hook `{}` was completed before", hook.name()))
+                }
+            };
+            Ok(Done { value: (), outcome, detail })
+        };
+        self.step(BootStep::Hook, Some("autoscaling"), work).await
+    }
+
+    /// Whatever `ended` is, it is said, and kept.
+    pub(super) async fn conclude(
+        &self,
+        mut known: Known,
+        ended: Result<(), Stop>,
+    ) -> Result<(), Stop> {
+        if let Err(stop) = &ended {
+            status(&format!("failed: {:#}", stop.reason));
+            if stop.kind != Kind::Curable {
+                self.abandon(&mut known, stop).await;
+            }
+        }
+        let changed = self.recorder.steps().iter().any(|step| step.outcome != Outcome::Unchanged);
+        if changed {
+            let report = self.report(&known, ended.as_ref().err());
+            self.keep_report(&known, report).await;
+        }
+        if ended.is_ok() {
+            let node = known.node.unwrap_or_default();
+            let said = if changed { "is Ready" } else { "is Ready; nothing was to be changed" };
+            tracing::info!("node `{node}` {said}");
+            let ready = [NotifyState::Ready, NotifyState::Status(&format!("node `{node}` {said}"))];
+            // Nobody listens where systemd did not start us.
+            let _ = sd_notify::notify(false, &ready);
+        }
+        ended
+    }
+
+    /// Auto Scaling replaces the instance.
+    async fn abandon(&self, known: &mut Known, stop: &Stop) {
+        let Some(hook) = &known.hook else { return };
+        match hook.complete(Verdict::Abandon).await {
+            Ok(Completed::Now) => {
+                tracing::error!(
+                    step = "hook",
+                    "hook `{}`: ABANDON, since {:#}",
+                    hook.name(),
+                    stop.reason
+                );
+                known.notes.push(format!("completed hook `{}` with ABANDON", hook.name()));
+            }
+            Ok(Completed::Already) => {
+                known
+                    .notes
+                    .push(format!("hook `{}` had no pending action to abandon", hook.name()));
+            }
+            Err(error) => {
+                tracing::error!(step = "hook", "{error}");
+                known.notes.push(error.to_string());
+            }
+        }
+    }
+
+    /// The report, once the instance is known.
+    fn report(&self, known: &Known, failed: Option<&Stop>) -> Option<Report> {
+        let document = known.document.as_ref()?;
+        let user_data = known.user_data.as_ref();
+        let now_ms = self.recorder.now_ms();
+        let since_origin = time::Duration::seconds_f64(now_ms / 1000.0);
+        let started_ms = now_ms - self.began.elapsed().as_micros() as f64 / 1000.0;
+        let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
+        Some(Report {
+            version: 1,
+            instance: document.instance_id.clone(),
+            cluster: user_data.map(|data| data.cluster.clone()).unwrap_or_default(),
+            group: user_data.map(|data| data.group.clone()).unwrap_or_default(),
+            node: known.node.clone(),
+            revision: known.revision.as_ref().map(|revision| revision.hash.to_string()),
+            zone: Some(document.availability_zone.clone()),
+            instance_type: Some(document.instance_type.clone()),
+            origin: OffsetDateTime::from(self.wire.time.now()) - since_origin,
+            steps: self.recorder.steps(),
+            started_ms: Some(rounded(started_ms)),
+            own_ms: known.kubelet_ms.map(|ms| rounded(ms - started_ms)),
+            ready_ms: known.ready_ms,
+            calls: self.calls_with_the_reports(known),
+            notes: known.notes.clone(),
+            failure: failed.map(|stop| format!("{:#}", stop.reason)),
+        })
+    }
+
+    /// The upload of the report is a call too, made after the report was written.
+    fn calls_with_the_reports(&self, known: &Known) -> BTreeMap<String, u64> {
+        let mut calls = self.calls.by_action();
+        if known.mailbox.is_some() {
+            *calls.entry("s3:PutObject".to_owned()).or_default() += 1;
+        }
+        calls
+    }
+
+    /// A boot does not fail for its report.
+    async fn keep_report(&self, known: &Known, report: Option<Report>) {
+        let Some(report) = report else { return };
+        let kept = async {
+            let bytes = serde_json::to_vec_pretty(&report)?;
+            for path in REPORTS {
+                ensure_file(&self.machine, path, 0o644, &bytes)?;
+            }
+            let Some((store, user)) = &known.mailbox else { return Ok(()) };
+            let key = Keys::of(&report.cluster).report(user);
+            let put = timeout(ATTEMPT, store.put(&key, bytes, Condition::Always));
+            put.await.context("S3 did not take it in time")??;
+            anyhow::Ok(())
+        };
+        if let Err(error) = kept.await {
+            tracing::warn!("the boot report is not everywhere it should be: {error:#}");
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Waiting until the Node is Ready, with the node's own credential.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use futures_util::TryStreamExt;
+use k8s_openapi::api::core::v1::{Node, NodeCondition};
+use kube::Api;
+use kube::api::{WatchEvent, WatchParams};
+use time::OffsetDateTime;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::Done;
+use super::stop::{Deadline, Stop};
+use crate::client::Wire;
+use crate::client::apiserver::{self, Identity};
+use crate::config::NodeConfig;
+use crate::host::Machine;
+use crate::plan::CLIENT_CERTIFICATE;
+use crate::report::Outcome;
+
+/// After an API server that could not be asked; it may be starting itself.
+const PAUSE: Duration = Duration::from_millis(250);
+/// What a person needs to see of kubelet's journal.
+const LAST_LINES: u32 = 12;
+
+/// Whose readiness is waited for.
+#[derive(Clone, Copy, Debug)]
+pub struct Waiting<'a> {
+    pub machine: &'a Machine,
+    pub wire: &'a Wire,
+    pub config: &'a NodeConfig,
+    pub node: &'a str,
+    /// When kubelet was started: what the Node says from before that is of an earlier boot.
+    pub since: Option<OffsetDateTime>,
+}
+
+/// The Node says Ready.
+pub async fn node(waiting: Waiting<'_>, deadline: Deadline) -> Result<Done<()>, Stop> {
+    let mut last = "the API server was not asked yet".to_owned();
+    match timeout_at(deadline.at, watch(waiting, &mut last)).await {
+        Ok(ready) => ready,
+        Err(_) => {
+            let words = waiting.machine.last_words("kubelet.service", LAST_LINES).await;
+            let words = if words.is_empty() { "nothing".to_owned() } else { words };
+            Err(Stop::late(anyhow!(
+                "node `{}` is not Ready within {deadline}: {last}\nkubelet's journal says last:\n{words}",
+                waiting.node
+            )))
+        }
+    }
+}
+
+async fn watch(waiting: Waiting<'_>, last: &mut String) -> Result<Done<()>, Stop> {
+    let began = Instant::now();
+    loop {
+        match watch_once(waiting, last).await {
+            Ok(true) => {
+                let ms = began.elapsed().as_millis();
+                let detail = format!("node `{}` is Ready after {ms} ms", waiting.node);
+                return Ok(Done { value: (), outcome: Outcome::Unchanged, detail });
+            }
+            Ok(false) => {}
+            Err(error) => {
+                *last = format!("{error:#}");
+                tracing::debug!("watching the node: {error:#}");
+            }
+        }
+        sleep(PAUSE).await;
+    }
+}
+
+/// Watches until the server ends the watch; true when the Node was Ready.
+async fn watch_once(waiting: Waiting<'_>, last: &mut String) -> anyhow::Result<bool> {
+    let endpoint = &waiting.config.api.endpoint;
+    // Read each time: kubelet may have renewed it.
+    let pem = waiting
+        .machine
+        .read_text(CLIENT_CERTIFICATE)?
+        .with_context(|| format!("there is no {CLIENT_CERTIFICATE}"))?;
+    let identity = Identity { certificate: pem.clone(), private_key: pem };
+    let authorities = &waiting.config.api.certificate_authorities;
+    let client = apiserver::connect(waiting.wire, endpoint, authorities, &identity)?;
+    let nodes: Api<Node> = Api::all(client);
+    let only_ours = WatchParams::default().fields(&format!("metadata.name={}", waiting.node));
+    let events = nodes.watch(&only_ours, "0").await;
+    let mut events = std::pin::pin!(events.with_context(|| format!("asking {endpoint}"))?);
+    *last = format!("{endpoint} has no such node");
+    while let Some(event) =
+        events.try_next().await.with_context(|| format!("watching {endpoint}"))?
+    {
+        let (WatchEvent::Added(node) | WatchEvent::Modified(node)) = event else { continue };
+        match readiness(&node, waiting.since) {
+            Readiness::Ready => return Ok(true),
+            Readiness::NotReady(why) => *last = why,
+        }
+    }
+    Ok(false)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Readiness {
+    Ready,
+    NotReady(String),
+}
+
+fn readiness(node: &Node, since: Option<OffsetDateTime>) -> Readiness {
+    let conditions = node.status.as_ref().and_then(|status| status.conditions.as_ref());
+    let ready = conditions.and_then(|all| all.iter().find(|condition| condition.type_ == "Ready"));
+    let Some(ready) = ready else {
+        return Readiness::NotReady("kubelet has not reported its state".to_owned());
+    };
+    if is_older(ready, since) {
+        return Readiness::NotReady("kubelet has reported nothing since it was started".to_owned());
+    }
+    if ready.status == "True" {
+        return Readiness::Ready;
+    }
+    Readiness::NotReady(format!(
+        "Ready is {} ({}): {}",
+        ready.status,
+        ready.reason.as_deref().unwrap_or("no reason"),
+        ready.message.as_deref().unwrap_or("no message")
+    ))
+}
+
+/// kubelet stamps whole seconds, with this machine's clock.
+fn is_older(condition: &NodeCondition, since: Option<OffsetDateTime>) -> bool {
+    match (&condition.last_heartbeat_time, since) {
+        (Some(heartbeat), Some(since)) => heartbeat.0.as_second() < since.unix_timestamp(),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn node(status: &str, heartbeat: &str) -> Node {
+        let ready = json!({
+            "type": "Ready", "status": status, "reason": "KubeletNotReady",
+            "message": "container runtime network not ready", "lastHeartbeatTime": heartbeat,
+        });
+        let memory = json!({ "type": "MemoryPressure", "status": "False" });
+        serde_json::from_value(json!({ "status": { "conditions": [memory, ready] } }))
+            .expect("a Node")
+    }
+
+    #[test]
+    fn a_node_that_was_ready_before_this_boot_is_not_ready() {
+        let since = Some(OffsetDateTime::from_unix_timestamp(1_800_000_000).expect("a time"));
+        let before = node("True", "2027-01-15T07:59:59Z");
+        let after = node("True", "2027-01-15T08:00:00Z");
+        assert_ne!(readiness(&before, since), Readiness::Ready);
+        assert_eq!(readiness(&after, since), Readiness::Ready);
+        assert_eq!(readiness(&before, None), Readiness::Ready);
+    }
+
+    #[test]
+    fn a_node_that_is_not_ready_says_why() {
+        let said = "Ready is False (KubeletNotReady): container runtime network not ready";
+        let found = readiness(&node("False", "2027-01-15T08:00:00Z"), None);
+        assert_eq!(found, Readiness::NotReady(said.to_owned()));
+    }
+}

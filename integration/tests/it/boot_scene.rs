@@ -1,0 +1,356 @@
+//! A cluster in a region and one instance of it, whose machine is a folder. The region is in
+//! process; only the API server is behind a socket, since kubelet's certificate is for TLS.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use base64::Engine;
+use integration::region::ec2::{
+    IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Tags,
+};
+use integration::region::inprocess::InProcess;
+use integration::region::{Profile, Region, Settings, State};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use tokio::task::JoinHandle;
+use windlass::admit::{Admitter, Resources};
+use windlass::boot::boot;
+use windlass::cli::{Failure, Started};
+use windlass::client::Wire;
+use windlass::client::dns::Dns;
+use windlass::client::ec2::Ec2;
+use windlass::client::s3::Store;
+use windlass::config::NodeConfig;
+use windlass::exchange::{Keys, UserId};
+use windlass::host::Machine;
+use windlass::pki::{CertificateAuthority, PrivateKey};
+use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
+
+pub const BUCKET: &str = "acme-kubernetes";
+pub const CLUSTER: &str = "prod";
+
+/// The scene of one test. Its folder goes with it.
+pub struct Scene {
+    pub region: Region,
+    pub machine: Machine,
+    pub instance: String,
+    pub user: UserId,
+    pub authority: CertificateAuthority,
+    /// Of group `workers`.
+    pub revision: String,
+    address: Ipv4Addr,
+    control_plane: NodeConfig,
+    folder: PathBuf,
+}
+
+/// What may be other than usual.
+pub struct Setting {
+    pub user_data: Vec<u8>,
+    pub api: String,
+    pub latency: Profile,
+    pub deadline: &'static str,
+    /// Put into the instance's file system before it boots.
+    pub credentials_delay: Duration,
+}
+
+impl Default for Setting {
+    fn default() -> Self {
+        Self {
+            user_data: user_data("workers", "").into_bytes(),
+            api: "https://127.0.0.1:1".to_owned(),
+            latency: Profile::None,
+            deadline: "15m",
+            credentials_delay: Duration::ZERO,
+        }
+    }
+}
+
+/// UserData as most launch templates have it.
+pub fn user_data(group: &str, more: &str) -> String {
+    format!("cluster = \"{CLUSTER}\"\nbucket = \"{BUCKET}\"\ngroup = \"{group}\"\n{more}")
+}
+
+impl Scene {
+    pub fn new(setting: Setting, authority: CertificateAuthority) -> Self {
+        let settings =
+            Settings { latency: setting.latency, ..Settings::new(1, OffsetDateTime::now_utc()) };
+        let region = Region::new(settings);
+        let (vpc, subnet) = foundations(&region, setting.credentials_delay);
+        let texts = ["control-plane", "workers"]
+            .map(|group| revision(&region, group, &vpc, &authority, &setting));
+        let control_plane = NodeConfig::parse(&texts[0]).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let hash = region.with(|state, now| {
+            state.s3.create_bucket(BUCKET, now);
+            let hashes =
+                ["control-plane", "workers"].into_iter().zip(&texts).map(|(group, text)| {
+                    let hash = put_revision(state, group, text, now);
+                    hash
+                });
+            hashes.last().expect("two groups")
+        });
+        let (instance, address) = launch(&region, "workers", &subnet, &setting.user_data);
+        let role_id =
+            region.with(|state, _| state.iam.role("workers").expect("a role").role_id.clone());
+        let user = format!("{role_id}:{instance}").parse().expect("a user id");
+        let (machine, folder) = folder(&region, address);
+        Self {
+            region,
+            machine,
+            instance,
+            user,
+            authority,
+            revision: hash,
+            address,
+            control_plane,
+            folder,
+        }
+    }
+
+    /// `windlass boot` on this instance.
+    pub async fn boot(&self) -> Result<(), Failure> {
+        boot(&self.machine, self.wire(), Started::now()).await
+    }
+
+    pub fn wire(&self) -> Wire {
+        let client = InProcess::instance(&self.region, self.address);
+        Wire { http: client.client(), time: client.time(), dns: Dns::from_system().ok() }
+    }
+
+    /// What a person reads when `windlass boot` fails, and what it leaves with.
+    pub async fn failure(&self) -> (String, u8) {
+        let failure = self.boot().await.expect_err("a boot that fails");
+        let code = match failure {
+            Failure::Failed(_) => 1,
+            Failure::Configuration(_) => 78,
+        };
+        (format!("{:#}", failure.error()), code)
+    }
+
+    /// An admitter on a control-plane instance, until the handle is aborted.
+    pub async fn admitter(&self) -> JoinHandle<()> {
+        let (id, address) = {
+            let subnet = self.region.with(|state, _| {
+                let subnet = state.ec2.subnets().next().expect("a subnet");
+                subnet.id.clone()
+            });
+            launch(&self.region, "control-plane", &subnet, b"")
+        };
+        let credentials = self.region.with(|state, now| {
+            let hours = Duration::from_secs(6 * 3600);
+            let session = state.iam.open_session(&mut state.ids, "control-plane", &id, now, hours);
+            session.expect("a session")
+        });
+        let client = InProcess::instance(&self.region, address);
+        let wire = Wire { http: client.client(), time: client.time(), dns: None };
+        let sdk = wire
+            .instance(
+                "eu-west-1",
+                SharedCredentialsProvider::new(Credentials::new(
+                    credentials.access_key,
+                    credentials.secret,
+                    credentials.session_token,
+                    None,
+                    "test",
+                )),
+            )
+            .await;
+        let key = PrivateKey::from_pem(&self.authority.private_key_pem()).expect("a key");
+        let admitter = Admitter::new(Resources {
+            store: Store::new(&sdk, BUCKET),
+            ec2: Ec2::new(&sdk),
+            clock: wire.time.clone(),
+            config: self.control_plane.clone(),
+            authority: CertificateAuthority::load(self.authority.certificate_pem(), key)
+                .expect("an authority"),
+            instance: id.parse().expect("an instance id"),
+            apiserver: None,
+            follows_group: true,
+        });
+        tokio::spawn(async move {
+            admitter.run(std::future::pending()).await.expect("no loop of an admitter breaks");
+        })
+    }
+
+    /// The object, as it is now.
+    pub fn object(&self, key: &str) -> Option<Vec<u8>> {
+        self.region.with(|state, _| Some(state.s3.object(BUCKET, key)?.bytes.to_vec()))
+    }
+
+    /// Puts an object there as nobody's policy would allow.
+    pub fn put(&self, key: &str, bytes: impl AsRef<[u8]>) {
+        let bytes = bytes.as_ref().to_vec();
+        self.region.with(|state, now| state.s3.put(BUCKET, key, bytes, now)).expect("a bucket");
+    }
+
+    pub fn keys(&self) -> Keys {
+        Keys::of(CLUSTER)
+    }
+
+    pub fn report(&self) -> windlass::report::Report {
+        let bytes = self.object(&self.keys().report(&self.user)).expect("a boot report in S3");
+        serde_json::from_slice(&bytes).expect("a report")
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// Roles with the shipped policies; a VPC and a subnet.
+fn foundations(region: &Region, credentials_delay: Duration) -> (String, String) {
+    let scope = Scope {
+        cluster: CLUSTER.to_owned(),
+        bucket: BUCKET.to_owned(),
+        region: Some("eu-west-1".to_owned()),
+        account: None,
+        kms_key: None,
+    };
+    region.with(|state, _| {
+        state.imds.credentials_delay = credentials_delay;
+        for (role, identity) in
+            [("control-plane", Identity::ControlPlane), ("workers", Identity::Worker)]
+        {
+            let policy = render(identity, &scope).expect("a policy");
+            state.iam.add_role(&mut state.ids, role, &[(role, &policy)]).expect("a role");
+        }
+        let vpc = state.ec2.create_vpc(&mut state.ids, "10.0.0.0/16").expect("a VPC");
+        let subnet = state.ec2.create_subnet(&mut state.ids, &vpc, None, "10.0.0.0/20");
+        (vpc, subnet.expect("a subnet"))
+    })
+}
+
+fn launch(region: &Region, role: &str, subnet: &str, user_data: &[u8]) -> (String, Ipv4Addr) {
+    let encoded = base64::engine::general_purpose::STANDARD.encode(user_data);
+    let tags = Tags::from_iter([(CLUSTER_TAG.to_owned(), CLUSTER.to_owned())]);
+    let spec = LaunchSpec {
+        image: Some(IMAGE_X86_64.to_owned()),
+        instance_type: Some("m5.large".to_owned()),
+        subnet: Some(subnet.to_owned()),
+        profile: Some(ProfileSpec::Name(role.to_owned())),
+        user_data: (!user_data.is_empty()).then_some(encoded),
+        metadata: MetadataChange {
+            tokens_required: Some(true),
+            tags_enabled: Some(true),
+            ..MetadataChange::default()
+        },
+        tags: [("instance".to_owned(), tags)].into(),
+        ..LaunchSpec::default()
+    };
+    region.with(|state, now| {
+        let State { ec2, iam, ids, .. } = state;
+        let order = Order { spec, count: 1, client_token: None, aws_tags: Tags::new(), now };
+        let id = ec2.launch(ids, iam, &order).expect("room for an instance").remove(0);
+        let address = ec2.instance(&id).expect("the instance").address;
+        (id, address)
+    })
+}
+
+fn revision(
+    region: &Region,
+    group: &str,
+    vpc: &str,
+    authority: &CertificateAuthority,
+    setting: &Setting,
+) -> String {
+    let (role_id, profile) = region.with(|state, _| {
+        let role = state.iam.role(group).expect("a role").role_id.clone();
+        (role, state.iam.profile_arn(group))
+    });
+    let role = if group == "control-plane" { group } else { "worker" };
+    format!(
+        r#"group = "{group}"
+
+[cluster]
+name = "{CLUSTER}"
+region = "eu-west-1"
+vpc = "{vpc}"
+
+[api]
+endpoint = "{api}"
+ca_generation = 1
+certificate_authorities = """
+{certificate}"""
+
+[network]
+pods = ["10.128.0.0/16"]
+services = ["10.96.0.0/16"]
+dns = ["10.96.0.10"]
+
+[admission]
+role_ids = ["{role_id}"]
+instance_profile = "{profile}"
+
+[node]
+role = "{role}"
+
+[boot]
+deadline = "{deadline}"
+"#,
+        api = setting.api,
+        certificate = authority.certificate_pem(),
+        deadline = setting.deadline,
+    )
+}
+
+/// Writes a revision and moves its group's pointer; its hash.
+pub fn put_revision(state: &mut State, group: &str, text: &str, now: OffsetDateTime) -> String {
+    let hash = hex::encode(Sha256::digest(text));
+    let keys = Keys::of(CLUSTER);
+    let mut put = |key: String, text: String| state.s3.put(BUCKET, &key, text, now).map(drop);
+    put(keys.config(&hash), text.to_owned()).expect("a bucket");
+    put(keys.group(group), format!("{hash}\n")).expect("a bucket");
+    hash
+}
+
+/// What the kernel of such a machine would say.
+fn folder(region: &Region, address: Ipv4Addr) -> (Machine, PathBuf) {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let folder =
+        std::env::temp_dir().join(format!("windlass-boot-{}-{number}", std::process::id()));
+    let machine = Machine::folder(&folder);
+    let mac = region.with(|state, _| {
+        state.ec2.machine_at(address.into()).expect("a machine").interfaces[0].mac.clone()
+    });
+    for (path, text) in [
+        ("/sys/devices/system/cpu/online", "0-1\n"),
+        ("/proc/meminfo", "MemTotal:        7988880 kB\n"),
+        ("/sys/fs/cgroup/cgroup.controllers", "cpu memory\n"),
+        ("/sys/class/net/ens5/address", &format!("{mac}\n")),
+        ("/sys/class/net/ens5/mtu", "9001\n"),
+        ("/etc/windlass/image.json", "{\"kubelet_version\": \"v1.37.2\"}\n"),
+    ] {
+        write(&machine, path, text);
+    }
+    for name in KERNEL {
+        write(&machine, &format!("/proc/sys/{}", name.replace('.', "/")), "0\n");
+    }
+    (machine, folder)
+}
+
+/// Settings that a kernel has when a plan wants to set them.
+const KERNEL: [&str; 11] = [
+    "net.bridge.bridge-nf-call-ip6tables",
+    "net.bridge.bridge-nf-call-iptables",
+    "net.ipv4.ip_forward",
+    "fs.inotify.max_user_instances",
+    "fs.inotify.max_user_watches",
+    "kernel.keys.root_maxbytes",
+    "kernel.keys.root_maxkeys",
+    "kernel.panic",
+    "kernel.panic_on_oops",
+    "vm.overcommit_memory",
+    "vm.panic_on_oom",
+];
+
+fn write(machine: &Machine, path: &str, text: &str) {
+    let path = machine.path(path);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("a folder for the test");
+    std::fs::write(path, text).expect("a file for the test");
+}
