@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use time::OffsetDateTime;
 
+use super::Admitter;
 use super::audit::{Decision, Entry};
-use super::{Admitter, pace};
+use super::pace::{self, Lead};
 use crate::client::ec2::{Instance, State};
 use crate::exchange::{Grant, InstanceId, UserId};
 use crate::policies::CLUSTER_TAG;
@@ -40,11 +41,12 @@ enum Because {
 impl Admitter {
     pub(super) async fn collect_garbage(self: Arc<Self>) {
         let mut gone = Gone::default();
-        loop {
-            if let Err(error) = self.collect(&mut gone).await {
+        for look in 0u32.. {
+            let mine = self.lead() == Lead::Leader || look % pace::FOLLOWERS_COLLECT_EVERY == 0;
+            if mine && let Err(error) = self.collect(&mut gone).await {
                 tracing::warn!("nothing is collected for now: {error:#}");
             }
-            tokio::time::sleep(pace::collection(self.lead())).await;
+            tokio::time::sleep(pace::COLLECTION).await;
         }
     }
 

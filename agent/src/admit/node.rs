@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 use super::Admitter;
 use super::apiserver::Access;
 use super::verify::launched;
-use crate::client::ec2::Instance;
+use crate::client::ec2::{Instance, State};
 use crate::config::NodeConfig;
 use crate::exchange::{Grant, InstanceId, UserId};
 use crate::plan;
@@ -192,8 +192,9 @@ impl Admitter {
     }
 
     async fn granted(&self, key: &str, user: &UserId) -> anyhow::Result<Option<Wanted>> {
-        let now = self.now();
-        let instance = self.seen.lock().expect("what was seen").instance(&user.instance, now);
+        let described = self.ec2.instances_by_id(std::slice::from_ref(&user.instance)).await?;
+        let alive = |it: &Instance| matches!(it.state, State::Pending | State::Running);
+        let instance = described.into_iter().find(alive);
         let (Some(instance), Some(object)) = (instance, self.store.get(key).await?) else {
             return Ok(None);
         };

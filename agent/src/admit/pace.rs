@@ -30,13 +30,12 @@ pub fn instances(lead: Lead) -> Duration {
     }
 }
 
-/// Until the next collection of what terminated instances left.
-pub fn collection(lead: Lead) -> Duration {
-    match lead {
-        Lead::Leader => Duration::from_secs(60),
-        Lead::Follower => Duration::from_secs(600),
-    }
-}
+/// Between two looks at whether it is time to collect what terminated instances left; a leader
+/// collects at each.
+pub const COLLECTION: Duration = Duration::from_secs(60);
+
+/// How many of these looks a follower lets pass: it collects too, should every leader fail at it.
+pub const FOLLOWERS_COLLECT_EVERY: u32 = 10;
 
 /// Between two questions to EC2 about an instance that asks and that EC2 does not know yet.
 pub const LOOK_UP: Duration = Duration::from_secs(1);

@@ -8,14 +8,15 @@ use time::OffsetDateTime;
 use crate::client::ec2::{Instance, State};
 use crate::exchange::InstanceId;
 
-/// No decision rests on a description older than this: an admitter that EC2 does not answer waits.
-/// (Collection ends no lease before an instance was gone for longer: see `collect`.)
-pub const TOO_OLD: Duration = Duration::from_secs(20);
+/// No decision rests on a description older than this: who asks is looked up by id then, and an
+/// admitter that EC2 does not answer waits. (Collection ends no lease before an instance was gone
+/// for much longer: see `collect`.)
+pub const TOO_OLD: Duration = Duration::from_secs(5);
 
 /// Which instances there are and which have had their answer.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// Described, and when.
+    /// Described by the latest listing, or by a look-up since.
     described: BTreeMap<InstanceId, (Instance, OffsetDateTime)>,
     /// When each instance was last answered, by whichever admitter.
     answered: BTreeMap<InstanceId, OffsetDateTime>,
@@ -32,12 +33,12 @@ struct Unknown {
 }
 
 impl Seen {
-    /// A listing of all that are pending or running in the cluster, as of `now`.
+    /// A listing of all that are pending or running in the cluster: whoever is not in it, is not.
     pub fn listed(&mut self, instances: Vec<Instance>, now: OffsetDateTime) {
-        self.described.retain(|_, (_, at)| now - *at < TOO_OLD);
+        self.described.clear();
         self.described(instances, now);
         let Self { described, answered, .. } = self;
-        answered.retain(|id, at| described.contains_key(id) || now - *at < TOO_OLD);
+        answered.retain(|id, _| described.contains_key(id));
     }
 
     /// Some instances, by id.
@@ -54,10 +55,9 @@ impl Seen {
         (now - *at < TOO_OLD).then(|| instance.clone())
     }
 
-    /// Every instance that EC2 described lately.
-    pub fn instances(&self, now: OffsetDateTime) -> impl Iterator<Item = &Instance> {
-        let lately = self.described.values().filter(move |(_, at)| now - *at < TOO_OLD);
-        lately.map(|(instance, _)| instance)
+    /// Every instance that EC2 described, however long ago that was.
+    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
+        self.described.values().map(|(instance, _)| instance)
     }
 
     /// An answer to `id` was written.
@@ -76,7 +76,7 @@ impl Seen {
                 && now - instance.launched <= window
                 && answered.is_none_or(|at| *at < instance.launched)
         };
-        self.instances(now).filter(expected).cloned().collect()
+        self.instances().filter(expected).cloned().collect()
     }
 
     /// Which of `asking` must be looked up by id now: EC2 has not described them lately, and was
@@ -143,6 +143,14 @@ mod tests {
         let again = Instance { launched: NOW + MINUTE, ..one };
         seen.listed(vec![again.clone()], NOW + MINUTE);
         assert_eq!(seen.expected(15 * MINUTE, NOW + MINUTE), [again]);
+    }
+
+    #[test]
+    fn who_is_in_a_listing_no_more_is_not_known_from_the_one_before() {
+        let mut seen = Seen::default();
+        seen.listed(vec![instance(1), instance(2)], NOW);
+        seen.listed(vec![instance(2)], NOW + Duration::from_secs(3));
+        assert_eq!(seen.instance(&instance(1).id, NOW + Duration::from_secs(3)), None);
     }
 
     #[test]

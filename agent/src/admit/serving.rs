@@ -151,10 +151,10 @@ impl Admitter {
     }
 
     fn instance_named(&self, node: &str) -> Option<Instance> {
-        let (seen, now) = (self.seen.lock().expect("what was seen"), self.now());
+        let seen = self.seen.lock().expect("what was seen");
         let names = self.config.cluster.node_names;
         let named = |it: &&Instance| node_name(names, it).is_ok_and(|name| name == node);
-        seen.instances(now).find(named).cloned()
+        seen.instances().find(named).cloned()
     }
 }
 
