@@ -1,5 +1,6 @@
 //! All integration tests in one program: each link is big.
 
+mod admit;
 mod boot_apiserver;
 mod boot_scene;
 mod boot_worker;

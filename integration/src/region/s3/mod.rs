@@ -37,7 +37,7 @@ use time::macros::format_description;
 
 pub use self::address::{Operation, operation};
 use self::service::Service;
-pub use self::store::Store;
+pub use self::store::{Store, Versioning};
 use super::Region;
 use super::call::Caller;
 

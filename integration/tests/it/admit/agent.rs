@@ -1,0 +1,78 @@
+//! A simulated instance: it makes a key, asks, and looks for its grant as `windlass boot` does.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+use windlass::client::s3::{Condition, Store};
+use windlass::exchange::{Denied, Grant, Keys, Request};
+use windlass::pki::{PrivateKey, Subject};
+
+use super::scene::{Machine, Scene};
+
+/// Between two looks for an answer.
+const LOOK: Duration = Duration::from_millis(300);
+
+/// One instance that asks.
+pub struct Agent {
+    pub machine: Machine,
+    pub request: Request,
+    keys: Keys,
+    store: Store,
+}
+
+impl Agent {
+    /// An agent of group `workers` that asks for its own name with `key`.
+    pub fn new(scene: &Scene, machine: Machine, key: &PrivateKey) -> Self {
+        let subject = Subject::node(machine.user.instance.as_str());
+        let csr = key.request(&subject).expect("a signing request");
+        let request = Request {
+            version: 1,
+            group: "workers".to_owned(),
+            revision: scene.revision.clone(),
+            csr,
+            at: machine.now(),
+        };
+        Self { keys: scene.keys.clone(), store: machine.store(), machine, request }
+    }
+
+    /// Puts the request into the inbox, however often that takes.
+    pub async fn ask(&self) {
+        let key = self.keys.request(&self.machine.user);
+        let bytes = serde_json::to_vec(&self.request).expect("JSON");
+        while self.store.put(&key, bytes.clone(), Condition::Absent).await.is_err() {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Looks until there is a grant that counts.
+    pub async fn granted(&self) -> Grant {
+        let key = self.keys.grant(&self.machine.user);
+        loop {
+            if let Some(grant) = self.read::<Grant>(&key).await
+                && grant.not_after > self.machine.now()
+            {
+                return grant;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Looks until there is a refusal of this request.
+    pub async fn denied(&self) -> Denied {
+        let key = self.keys.denied(&self.machine.user);
+        loop {
+            if let Some(denied) = self.read::<Denied>(&key).await
+                && denied.at >= self.request.at
+            {
+                return denied;
+            }
+            sleep(LOOK).await;
+        }
+    }
+
+    /// None for whatever reason: without the right to list S3 says AccessDenied of what is absent.
+    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> Option<T> {
+        let object = self.store.get(key).await.ok()??;
+        serde_json::from_slice(&object.bytes).ok()
+    }
+}

@@ -1,0 +1,284 @@
+//! A region with a cluster in it: bucket, roles with the shipped policies, two VPCs, configuration,
+//! and as many admitters and instances as a test wants.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use integration::region::ec2::{IMAGE_X86_64, InstanceState, LaunchSpec, Order, ProfileSpec, Tags};
+use integration::region::inprocess::InProcess;
+use integration::region::s3::Versioning;
+use integration::region::{Profile, Region, Settings};
+use sha2::{Digest, Sha256};
+use time::OffsetDateTime;
+use time::macros::datetime;
+use windlass::admit::{Admitter, Resources};
+use windlass::client::Wire;
+use windlass::client::ec2::Ec2;
+use windlass::client::s3::Store;
+use windlass::config::NodeConfig;
+use windlass::exchange::{InstanceId, Keys, UserId};
+use windlass::pki::{CertificateAuthority, PrivateKey};
+use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
+
+pub const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
+pub const BUCKET: &str = "acme-kubernetes";
+pub const CLUSTER: &str = "prod";
+
+/// Roles, each with an instance profile of the same name.
+pub const CONTROL_PLANE: &str = "control-plane";
+pub const WORKERS: &str = "workers";
+/// Workers by their policy, but listed for no group.
+pub const STRANGERS: &str = "strangers";
+
+/// The admission window of group `workers`.
+pub const WINDOW: Duration = Duration::from_secs(60);
+
+/// A region and what was put there.
+#[derive(Clone)]
+pub struct Scene {
+    pub region: Region,
+    pub keys: Keys,
+    /// The hash of the revision of group `workers`.
+    pub revision: String,
+    control_plane: NodeConfig,
+    authority: (String, String),
+    subnet: String,
+    other_subnet: String,
+}
+
+/// How an instance is launched.
+#[derive(Clone, Copy, Debug)]
+pub struct Launch {
+    pub role: &'static str,
+    /// Into the cluster's VPC, or another one.
+    pub in_cluster_vpc: bool,
+    pub tagged: bool,
+}
+
+impl Launch {
+    pub const WORKER: Self = Self { role: WORKERS, in_cluster_vpc: true, tagged: true };
+}
+
+/// An instance and its way into AWS.
+#[derive(Clone)]
+pub struct Machine {
+    pub user: UserId,
+    pub sdk: SdkConfig,
+    pub wire: Wire,
+}
+
+impl Scene {
+    pub fn new(seed: u64, latency: Profile) -> Self {
+        let region = Region::new(Settings { latency, ..Settings::new(seed, NOON) });
+        let authority = CertificateAuthority::make("kubernetes", NOON).expect("an authority");
+        let (vpc, subnet, other_subnet) = networks(&region);
+        let control_plane = config(&region, CONTROL_PLANE, &vpc, &authority);
+        let workers = config(&region, WORKERS, &vpc, &authority);
+        let keys = Keys::of(CLUSTER);
+        let revision = region.with(|state, now| {
+            let bucket = state.s3.create_bucket(BUCKET, now);
+            bucket.versioning = Versioning::Enabled;
+            let mut put = |key: &str, text: String| {
+                state.s3.put(BUCKET, key, text, now).expect("the bucket is there");
+            };
+            let mut hashes = [&control_plane, &workers].map(|config| {
+                let text = config.to_toml();
+                let hash = hex::encode(Sha256::digest(&text));
+                put(&keys.config(&hash), text);
+                put(&keys.group(&config.group), format!("{hash}\n"));
+                hash
+            });
+            std::mem::take(&mut hashes[1])
+        });
+        let authority = (authority.certificate_pem().to_owned(), authority.private_key_pem());
+        Self { region, keys, revision, control_plane, authority, subnet, other_subnet }
+    }
+
+    /// The authority that admitters sign with.
+    pub fn authority(&self) -> CertificateAuthority {
+        let key = PrivateKey::from_pem(&self.authority.1).expect("a key");
+        CertificateAuthority::load(&self.authority.0, key).expect("an authority")
+    }
+
+    /// Launches one instance, pending from now on.
+    pub fn launch(&self, launch: Launch) -> InstanceId {
+        let tags = launch.tagged.then(|| (CLUSTER_TAG.to_owned(), CLUSTER.to_owned()));
+        let subnet = if launch.in_cluster_vpc { &self.subnet } else { &self.other_subnet };
+        let spec = LaunchSpec {
+            image: Some(IMAGE_X86_64.to_owned()),
+            instance_type: Some("m5.large".to_owned()),
+            subnet: Some(subnet.clone()),
+            profile: Some(ProfileSpec::Name(launch.role.to_owned())),
+            tags: [("instance".to_owned(), Tags::from_iter(tags))].into(),
+            ..LaunchSpec::default()
+        };
+        let launched = self.region.with(|state, now| {
+            let order = Order { spec, count: 1, client_token: None, aws_tags: Tags::new(), now };
+            state.ec2.launch(&mut state.ids, &state.iam, &order).expect("room for an instance")
+        });
+        launched[0].parse().expect("an instance id")
+    }
+
+    pub fn terminate(&self, instance: &InstanceId) {
+        self.region.with(|state, now| {
+            state.ec2.terminate(instance.as_str(), now).expect("an instance");
+        });
+    }
+
+    /// Until EC2 calls it running.
+    pub async fn until_running(&self, instance: &InstanceId) {
+        let running = || {
+            self.region.with(|state, _| {
+                let found = state.ec2.instance(instance.as_str());
+                found.is_some_and(|it| it.state == InstanceState::Running)
+            })
+        };
+        while !running() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// What the instance's programs have: its role's credentials, its address.
+    pub async fn machine(&self, instance: &InstanceId) -> Machine {
+        let (role, address, credentials) = self.region.with(|state, now| {
+            let found = state.ec2.instance(instance.as_str()).expect("an instance");
+            let profile = found.profile.clone().expect("a profile");
+            let role = state.iam.role_of_profile(&profile.arn).expect("a role").clone();
+            let day = Duration::from_secs(6 * 3600);
+            let name = instance.as_str();
+            let session = state.iam.open_session(&mut state.ids, &role.name, name, now, day);
+            (role, found.address, session.expect("a session"))
+        });
+        let client = InProcess::instance(&self.region, address);
+        let wire = Wire { http: client.client(), time: client.time(), dns: None };
+        let credentials = SharedCredentialsProvider::new(Credentials::new(
+            credentials.access_key,
+            credentials.secret,
+            credentials.session_token,
+            None,
+            "simulation",
+        ));
+        let sdk = wire.instance("eu-west-1", credentials).await;
+        let user = format!("{}:{instance}", role.role_id).parse().expect("a user id");
+        Machine { user, sdk, wire }
+    }
+
+    /// An admitter on a control-plane instance; it works as long as the future is polled.
+    pub fn admitter(&self, machine: &Machine) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let admitter = Admitter::new(Resources {
+            store: machine.store(),
+            ec2: Ec2::new(&machine.sdk),
+            clock: machine.wire.time.clone(),
+            config: self.control_plane.clone(),
+            authority: self.authority(),
+            instance: machine.user.instance.clone(),
+            apiserver: None,
+            follows_group: true,
+        });
+        Box::pin(async move {
+            admitter.run(std::future::pending()).await.expect("no loop of an admitter breaks");
+        })
+    }
+
+    /// Every content that the key ever had, oldest first; none where it was deleted.
+    pub fn history(&self, key: &str) -> Vec<Option<Vec<u8>>> {
+        self.region.with(|state, _| {
+            let bucket = state.s3.bucket(BUCKET).expect("the bucket");
+            let versions = bucket.history().get(key).into_iter().flatten();
+            versions.map(|it| it.object().map(|object| object.bytes.to_vec())).collect()
+        })
+    }
+
+    /// All keys that ever were, in order.
+    pub fn all_keys(&self) -> Vec<String> {
+        self.region.with(|state, _| {
+            let bucket = state.s3.bucket(BUCKET).expect("the bucket");
+            bucket.history().keys().cloned().collect()
+        })
+    }
+}
+
+impl Machine {
+    pub fn store(&self) -> Store {
+        Store::new(&self.sdk, BUCKET)
+    }
+
+    pub fn now(&self) -> OffsetDateTime {
+        self.wire.time.now().into()
+    }
+}
+
+/// The cluster's VPC and subnet, and the subnet of another one; the roles.
+fn networks(region: &Region) -> (String, String, String) {
+    let scope = Scope {
+        cluster: CLUSTER.to_owned(),
+        bucket: BUCKET.to_owned(),
+        region: Some("eu-west-1".to_owned()),
+        account: None,
+        kms_key: None,
+    };
+    region.with(|state, _| {
+        for (role, identity) in [
+            (CONTROL_PLANE, Identity::ControlPlane),
+            (WORKERS, Identity::Worker),
+            (STRANGERS, Identity::Worker),
+        ] {
+            let policy = render(identity, &scope).expect("a policy");
+            state.iam.add_role(&mut state.ids, role, &[(role, &policy)]).expect("a role");
+        }
+        let (ec2, ids) = (&mut state.ec2, &mut state.ids);
+        let mut network = |cidr: &str, subnet: &str| {
+            let vpc = ec2.create_vpc(ids, cidr).expect("a VPC");
+            let subnet = ec2.create_subnet(ids, &vpc, None, subnet).expect("a subnet");
+            (vpc, subnet)
+        };
+        let (vpc, subnet) = network("10.0.0.0/16", "10.0.0.0/20");
+        let (_, other) = network("10.1.0.0/16", "10.1.0.0/20");
+        (vpc, subnet, other)
+    })
+}
+
+fn config(region: &Region, group: &str, vpc: &str, authority: &CertificateAuthority) -> NodeConfig {
+    let (role_id, profile) = region.with(|state, _| {
+        let role = state.iam.role(group).expect("a role").role_id.clone();
+        (role, state.iam.profile_arn(group))
+    });
+    let text = format!(
+        r#"
+group = "{group}"
+
+[cluster]
+name = "{CLUSTER}"
+region = "eu-west-1"
+vpc = "{vpc}"
+
+[api]
+endpoint = "https://api.prod.example:6443"
+ca_generation = 1
+certificate_authorities = """
+{certificate}"""
+
+[network]
+pods = ["10.128.0.0/16"]
+services = ["10.96.0.0/16"]
+dns = ["10.96.0.10"]
+
+[admission]
+role_ids = ["{role_id}"]
+instance_profile = "{profile}"
+window = "{window}s"
+certificate_lifetime = "1h"
+
+[node]
+role = "{role}"
+"#,
+        certificate = authority.certificate_pem(),
+        window = WINDOW.as_secs(),
+        role = if group == CONTROL_PLANE { "control-plane" } else { "worker" },
+    );
+    NodeConfig::parse(&text).unwrap_or_else(|problems| panic!("{problems}"))
+}
