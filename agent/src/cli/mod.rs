@@ -22,11 +22,12 @@ pub enum Command {
 }
 
 impl Command {
-    /// Runs the command to its end.
+    /// Runs the command to its end. Each is boxed: as parts of one future their types together are
+    /// too deep for the compiler.
     pub async fn run(self, started: Started) -> Result<(), Failure> {
         match self {
-            Self::Boot(args) => boot::run(args, Wire::real()?, started).await,
-            Self::Admit(args) => admit::run(args).await,
+            Self::Boot(args) => Box::pin(boot::run(args, Wire::real()?, started)).await,
+            Self::Admit(args) => Box::pin(admit::run(args)).await,
             Self::Bake(args) => bake::run(args).await,
         }
     }
