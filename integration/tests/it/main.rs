@@ -5,6 +5,7 @@ mod boot_apiserver;
 mod boot_scene;
 mod boot_worker;
 mod lab_node;
+mod region_clock;
 mod region_faults;
 mod region_fixture;
 mod region_hops;

@@ -51,6 +51,28 @@ async fn refusals_strike_the_call_that_is_meant_and_are_logged() {
     assert_eq!(fixture.region.calls().count("operator", "ec2:DescribeInstances"), 12);
 }
 
+/// Amazon S3 API Reference, "Error Responses"; Amazon EC2 Auto Scaling API Reference, "Common
+/// errors"; AWS STS API Reference, "Common Errors".
+#[tokio::test]
+async fn each_service_has_its_own_word_for_slow_down() {
+    let fixture = Fixture::new();
+    fixture.region.faults().add(Rule::always(Fault::Throttle));
+    let sdk = fixture.sdk(&fixture.operator);
+    let s3 = aws_sdk_s3::Client::new(&sdk);
+    let listed = s3.list_buckets().send().await.expect_err("throttled");
+    assert_eq!(listed.raw_response().unwrap().status().as_u16(), 503);
+    assert_eq!(listed.into_service_error().code(), Some("SlowDown"));
+    // The answer to a HEAD has no body, an error's neither.
+    let head = s3.head_bucket().bucket("some-bucket").send().await.expect_err("throttled");
+    let response = head.raw_response().unwrap();
+    assert_eq!((response.status().as_u16(), response.body().bytes()), (503, Some(&b""[..])));
+    let sts =
+        aws_sdk_sts::Client::new(&sdk).get_caller_identity().send().await.expect_err("throttled");
+    assert_eq!(sts.into_service_error().code(), Some("Throttling"));
+    let groups = aws_sdk_autoscaling::Client::new(&sdk).describe_auto_scaling_groups().send().await;
+    assert_eq!(groups.expect_err("throttled").into_service_error().code(), Some("Throttling"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_timeout_does_nothing_and_a_lost_answer_has_done_it() {
     let fixture = Fixture::new();
