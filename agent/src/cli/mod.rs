@@ -3,7 +3,15 @@
 pub mod admit;
 pub mod bake;
 pub mod boot;
+pub mod cluster;
+pub mod completions;
+pub mod config_check;
+pub mod kubeconfig;
 pub mod logging;
+pub mod nodes;
+pub mod output;
+pub mod report;
+pub mod target;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -19,6 +27,12 @@ pub enum Command {
     Boot(boot::Args),
     Admit(admit::Args),
     Bake(bake::Args),
+    Cluster(cluster::Args),
+    Nodes(nodes::Args),
+    Report(report::Args),
+    Kubeconfig(kubeconfig::Args),
+    Config(config_check::Args),
+    Completions(completions::Args),
 }
 
 impl Command {
@@ -29,6 +43,12 @@ impl Command {
             Self::Boot(args) => Box::pin(boot::run(args, Wire::real()?, started)).await,
             Self::Admit(args) => Box::pin(admit::run(args)).await,
             Self::Bake(args) => bake::run(args).await,
+            Self::Cluster(args) => Box::pin(cluster::run(args)).await,
+            Self::Nodes(args) => Box::pin(nodes::run(args)).await,
+            Self::Report(args) => Box::pin(report::run(args)).await,
+            Self::Kubeconfig(args) => Box::pin(kubeconfig::run(args)).await,
+            Self::Config(args) => Box::pin(config_check::run(args)).await,
+            Self::Completions(args) => completions::run(args),
         }
     }
 }
@@ -79,5 +99,36 @@ impl From<anyhow::Error> for Failure {
 impl From<Problems> for Failure {
     fn from(problems: Problems) -> Self {
         Self::Configuration(problems.into())
+    }
+}
+
+/// How long ago, as kubectl writes it: `41s`, `12m`, `2h1m`, `5d`.
+pub fn age(ago: time::Duration) -> String {
+    let seconds = ago.whole_seconds().max(0);
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7200 => format!("{}m", seconds / 60),
+        7200..86_400 if seconds % 3600 < 60 => format!("{}h", seconds / 3600),
+        7200..86_400 => format!("{}h{}m", seconds / 3600, seconds % 3600 / 60),
+        _ => format!("{}d", seconds / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// clap checks its own use only when a command is parsed.
+    #[test]
+    fn every_command_can_be_parsed() {
+        Command::augment_subcommands(clap::Command::new("windlass")).debug_assert();
+    }
+
+    #[test]
+    fn ages_are_written_as_kubectl_writes_them() {
+        let said = [0, 119, 120, 7199, 7200, 7260, 86_400, 5 * 86_400 + 1]
+            .map(time::Duration::seconds)
+            .map(age);
+        assert_eq!(said, ["0s", "119s", "2m", "119m", "2h", "2h1m", "1d", "5d"]);
     }
 }

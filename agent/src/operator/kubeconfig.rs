@@ -86,6 +86,11 @@ pub fn merge_file(file: &Path, entry: &Entry, current: Current) -> anyhow::Resul
     Ok(Merged { file, backup, current: merged.current })
 }
 
+/// A kubeconfig of this context and nothing else.
+pub fn alone(entry: &Entry) -> anyhow::Result<String> {
+    Ok(merge("", entry, Current::Switch)?.text)
+}
+
 struct Text {
     text: String,
     current: String,

@@ -7,7 +7,11 @@
 pub mod authority;
 pub mod bucket;
 pub mod kubeconfig;
+pub mod kubernetes;
+pub mod nodes;
+pub mod reports;
 pub mod revisions;
+pub mod rows;
 
 use std::fmt;
 
@@ -25,6 +29,16 @@ pub struct Cluster {
     pub store: Store,
     pub keys: Keys,
     time: SharedTimeSource,
+}
+
+/// Who the caller is to AWS, as an ARN: a note for whoever wonders later who did it.
+pub async fn caller(config: &SdkConfig) -> String {
+    let reply = aws_sdk_sts::Client::new(config).get_caller_identity().send().await;
+    let arn = reply.ok().and_then(|reply| reply.arn);
+    arn.unwrap_or_else(|| {
+        tracing::warn!("STS does not say who the caller is; the change is noted without a name");
+        "unknown".to_owned()
+    })
 }
 
 /// What is wrong, and what the reader can do about it.

@@ -42,6 +42,15 @@ pub struct Change {
     pub after: String,
 }
 
+/// Everything that `apply` would do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Comparison {
+    /// One a wanted group, whether it changes or not.
+    pub changes: Vec<Change>,
+    /// Groups that nobody wants. They keep their revisions: instances of them may be running.
+    pub others: Vec<String>,
+}
+
 /// What a revision is named by: the hash of its bytes, 64 hexadecimal digits.
 pub fn hash(text: &str) -> String {
     Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
@@ -79,6 +88,21 @@ async fn pointer(cluster: &Cluster, group: &str) -> anyhow::Result<Option<Pointe
     }))
 }
 
+/// The text of a group's current revision.
+pub async fn current(cluster: &Cluster, group: &str) -> anyhow::Result<String> {
+    let pointers = pointers(cluster).await?;
+    let Some(pointer) = pointers.get(group) else {
+        let known: Vec<String> = pointers.keys().map(|name| format!("`{name}`")).collect();
+        let message = format!("{} has no group `{group}`", cluster.address());
+        let hint = match known.is_empty() {
+            true => "no group is described yet: `windlass cluster apply cluster.toml`".to_owned(),
+            false => format!("it has {}", known.join(", ")),
+        };
+        return Err(Hinted::new(message, hint).into());
+    };
+    text(cluster, &pointer.revision).await
+}
+
 /// The text of a revision, checked against its name.
 pub async fn text(cluster: &Cluster, revision: &str) -> anyhow::Result<String> {
     let key = cluster.keys.config(revision);
@@ -94,7 +118,7 @@ pub async fn text(cluster: &Cluster, revision: &str) -> anyhow::Result<String> {
 pub async fn compare(
     cluster: &Cluster,
     wanted: &BTreeMap<String, String>,
-) -> anyhow::Result<Vec<Change>> {
+) -> anyhow::Result<Comparison> {
     let mut pointers = pointers(cluster).await?;
     let mut changes = Vec::new();
     for (group, after) in wanted {
@@ -106,7 +130,7 @@ pub async fn compare(
         };
         changes.push(Change { group: group.clone(), from, before, to, after: after.clone() });
     }
-    Ok(changes)
+    Ok(Comparison { changes, others: pointers.into_keys().collect() })
 }
 
 /// Writes the revisions, then moves the pointers. A group that somebody else moved since

@@ -1,6 +1,5 @@
 //! The real admitters and simulated instances against the region, in process and on a paused clock.
 
-mod again;
 mod agent;
 mod scene;
 mod simulation;

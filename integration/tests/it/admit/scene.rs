@@ -1,7 +1,6 @@
 //! A region with a cluster in it: bucket, roles with the shipped policies, two VPCs, configuration,
 //! and as many admitters and instances as a test wants.
 
-use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -38,16 +37,13 @@ pub const STRANGERS: &str = "strangers";
 /// The admission window of group `workers`.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// How long a first certificate lives.
-pub const LIFETIME: Duration = Duration::from_secs(600);
-
 /// A region and what was put there.
 #[derive(Clone)]
 pub struct Scene {
     pub region: Region,
     pub keys: Keys,
-    /// The hashes of the groups' revisions.
-    pub revisions: BTreeMap<String, String>,
+    /// The hash of the revision of group `workers`.
+    pub revision: String,
     control_plane: NodeConfig,
     authority: (String, String),
     subnet: String,
@@ -83,23 +79,23 @@ impl Scene {
         let control_plane = config(&region, CONTROL_PLANE, &vpc, &authority);
         let workers = config(&region, WORKERS, &vpc, &authority);
         let keys = Keys::of(CLUSTER);
-        let revisions = region.with(|state, now| {
+        let revision = region.with(|state, now| {
             let bucket = state.s3.create_bucket(BUCKET, now);
             bucket.versioning = Versioning::Enabled;
             let mut put = |key: &str, text: String| {
                 state.s3.put(BUCKET, key, text, now).expect("the bucket is there");
             };
-            let written = [&control_plane, &workers].map(|config| {
+            let mut hashes = [&control_plane, &workers].map(|config| {
                 let text = config.to_toml();
                 let hash = hex::encode(Sha256::digest(&text));
                 put(&keys.config(&hash), text);
                 put(&keys.group(&config.group), format!("{hash}\n"));
-                (config.group.clone(), hash)
+                hash
             });
-            BTreeMap::from(written)
+            std::mem::take(&mut hashes[1])
         });
         let authority = (authority.certificate_pem().to_owned(), authority.private_key_pem());
-        Self { region, keys, revisions, control_plane, authority, subnet, other_subnet }
+        Self { region, keys, revision, control_plane, authority, subnet, other_subnet }
     }
 
     /// The authority that admitters sign with.
@@ -173,16 +169,7 @@ impl Scene {
 
     /// An admitter on a control-plane instance; it works as long as the future is polled.
     pub fn admitter(&self, machine: &Machine) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let admitter = self.idle_admitter(machine);
-        Box::pin(async move {
-            let ended = admitter.run(std::future::pending()).await;
-            ended.expect("no loop of an admitter breaks");
-        })
-    }
-
-    /// An admitter on a control-plane instance that does nothing by itself.
-    pub fn idle_admitter(&self, machine: &Machine) -> Admitter {
-        Admitter::new(Resources {
+        let admitter = Admitter::new(Resources {
             store: machine.store(),
             ec2: Ec2::new(&machine.sdk),
             clock: machine.wire.time.clone(),
@@ -191,6 +178,9 @@ impl Scene {
             instance: machine.user.instance.clone(),
             apiserver: None,
             follows_group: true,
+        });
+        Box::pin(async move {
+            admitter.run(std::future::pending()).await.expect("no loop of an admitter breaks");
         })
     }
 
@@ -281,14 +271,13 @@ dns = ["10.96.0.10"]
 role_ids = ["{role_id}"]
 instance_profile = "{profile}"
 window = "{window}s"
-certificate_lifetime = "{lifetime}s"
+certificate_lifetime = "1h"
 
 [node]
 role = "{role}"
 "#,
         certificate = authority.certificate_pem(),
         window = WINDOW.as_secs(),
-        lifetime = LIFETIME.as_secs(),
         role = if group == CONTROL_PLANE { "control-plane" } else { "worker" },
     );
     NodeConfig::parse(&text).unwrap_or_else(|problems| panic!("{problems}"))
