@@ -151,3 +151,8 @@ impl HostPlan {
 fn pretty(value: &serde_json::Value) -> String {
     format!("{value:#}\n")
 }
+
+#[cfg(test)]
+mod golden;
+#[cfg(test)]
+mod properties;
