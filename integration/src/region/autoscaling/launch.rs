@@ -7,7 +7,7 @@ use super::activity::{Begin, Status};
 use super::group::Group;
 use super::member::{LifecycleState, Member};
 use crate::region::call::ServiceError;
-use crate::region::ec2::{Order, Tags};
+use crate::region::ec2::Order;
 use crate::region::state::State;
 
 /// Launches one instance of the group; EC2's refusal ends in a failed activity and a pause.
@@ -61,21 +61,13 @@ fn launch_in(
     now: OffsetDateTime,
 ) -> Result<Member, ServiceError> {
     let version = group.current_version(state)?;
+    let mut aws_tags = version.marks(&group.template.id);
+    aws_tags.insert("aws:autoscaling:groupName".to_owned(), group.name.clone());
     let (number, mut spec) = (version.number, version.spec.clone().in_subnet(subnet));
     let propagated = group.tags.iter().filter(|tag| tag.propagate_at_launch);
     let own = spec.tags.entry("instance".to_owned()).or_default();
     own.extend(propagated.map(|tag| (tag.key.clone(), tag.value.clone())));
-    let order = Order {
-        spec,
-        count: 1,
-        client_token: Some(state.ids.uuid()),
-        aws_tags: Tags::from([
-            ("aws:autoscaling:groupName".to_owned(), group.name.clone()),
-            ("aws:ec2launchtemplate:id".to_owned(), group.template.id.clone()),
-            ("aws:ec2launchtemplate:version".to_owned(), number.to_string()),
-        ]),
-        now,
-    };
+    let order = Order { spec, count: 1, client_token: Some(state.ids.uuid()), aws_tags, now };
     let launched = state.ec2.launch(&mut state.ids, &state.iam, &order)?;
     let instance =
         launched.first().and_then(|id| state.ec2.instance(id)).expect("one was launched");

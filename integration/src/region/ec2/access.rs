@@ -43,7 +43,7 @@ pub fn requires(state: &State, call: &Call<'_>) -> Vec<Access> {
 fn running(state: &State, params: &Params) -> Vec<Access> {
     let ec2 = &state.ec2;
     let action = "ec2:RunInstances";
-    let spec = wish(ec2, params).unwrap_or_default();
+    let spec = wish(ec2, params).unwrap_or_default().0;
     let of_type = |access: Access| match &spec.instance_type {
         Some(name) => access.with("ec2:InstanceType", name),
         None => access,

@@ -8,7 +8,7 @@ use super::instance::{Instance, InstanceState, Profile};
 use super::instance_type::{self, InstanceType};
 use super::interface::{Attachment, NewInterface};
 use super::launch_spec::{InterfaceSpec, LaunchSpec, ProfileSpec};
-use super::tags::Tags;
+use super::tags::{self, Tags};
 use super::{Ec2, errors};
 use crate::region::call::ServiceError;
 use crate::region::iam::Iam;
@@ -78,7 +78,9 @@ impl Ec2 {
     fn resolve(&self, iam: &Iam, spec: LaunchSpec) -> Result<Resolved, ServiceError> {
         let image = spec.image.clone().ok_or_else(|| ServiceError::missing_parameter("ImageId"))?;
         let architecture = self.images.get(&image).ok_or_else(|| errors::no_image(&image))?;
-        let of_type = instance_type::named(spec.instance_type.as_deref().unwrap_or("m5.large"))?;
+        let of_type = spec.instance_type.as_deref();
+        let of_type = of_type.ok_or_else(|| ServiceError::missing_parameter("InstanceType"))?;
+        let of_type = instance_type::named(of_type)?;
         if of_type.architecture != *architecture {
             return Err(ServiceError::client(
                 "InvalidParameterValue",
@@ -90,6 +92,10 @@ impl Ec2 {
         }
         let mut metadata = MetadataOptions { tokens_required: false, ..MetadataOptions::default() };
         spec.metadata.apply(&mut metadata);
+        if metadata.instance_tags_enabled {
+            let keys = spec.tags.get("instance").into_iter().flat_map(Tags::keys);
+            keys.into_iter().try_for_each(|key| tags::fit_for_metadata(key))?;
+        }
         let profile = spec.profile.as_ref().map(|profile| profile_of(iam, profile)).transpose()?;
         let interfaces = interfaces_of(&spec, of_type)?;
         Ok(Resolved { spec, image, of_type, interfaces, profile, metadata })

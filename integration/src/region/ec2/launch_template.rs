@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 
 use super::Ec2;
 use super::launch_spec::LaunchSpec;
+use super::tags::Tags;
 use crate::region::call::ServiceError;
 use crate::region::ids::Ids;
 
@@ -64,6 +65,16 @@ impl LaunchTemplate {
                 format!("Could not find the specified version {wanted} for the launch template with ID {}.", self.id),
             )
         })
+    }
+}
+
+impl TemplateVersion {
+    /// What AWS tags an instance of this version with.
+    pub fn marks(&self, template: &str) -> Tags {
+        Tags::from([
+            ("aws:ec2launchtemplate:id".to_owned(), template.to_owned()),
+            ("aws:ec2launchtemplate:version".to_owned(), self.number.to_string()),
+        ])
     }
 }
 

@@ -32,6 +32,9 @@ impl Ec2 {
     pub fn may_tag(&self, resource: &str, tags: &Tags) -> Result<(), ServiceError> {
         self.ensure_exists(resource)?;
         tags.iter().try_for_each(|(key, value)| allowed(key, value))?;
+        if self.instances.get(resource).is_some_and(|held| held.metadata.instance_tags_enabled) {
+            tags.keys().try_for_each(|key| fit_for_metadata(key))?;
+        }
         let held = self.tags_of(resource);
         let new = tags.keys().filter(|key| !held.contains_key(*key)).count();
         if held.len() + new > TAGS_MAX {
@@ -151,6 +154,21 @@ pub(super) fn allowed(key: &str, value: &str) -> Result<(), ServiceError> {
         ));
     }
     Ok(())
+}
+
+/// EC2 User Guide, "View tags for your EC2 instances using instance metadata": a key becomes a
+/// path there, so an instance that shows its tags has none with a slash or a space.
+pub(super) fn fit_for_metadata(key: &str) -> Result<(), ServiceError> {
+    let letter = |letter: char| letter.is_ascii_alphanumeric() || "-_+=,.@:".contains(letter);
+    if key.chars().all(letter) && ![".", "..", "_index"].contains(&key) {
+        return Ok(());
+    }
+    Err(ServiceError::client(
+        "InvalidParameterValue",
+        format!(
+            "'{key}' is not a valid tag key. Tag keys must match pattern ([0-9a-zA-Z\\-_+=,.@:]{{1,255}}), and must not be a reserved name ('.', '..', '_index')"
+        ),
+    ))
 }
 
 fn no_template(id: &str) -> ServiceError {

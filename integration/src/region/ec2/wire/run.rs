@@ -8,7 +8,7 @@ use super::{done, templates};
 use crate::region::call::{Call, ServiceError};
 use crate::region::ec2::instance::{Instance, InstanceState};
 use crate::region::ec2::launch_spec::{LaunchSpec, MetadataChange};
-use crate::region::ec2::{Ec2, Order, Tags, errors};
+use crate::region::ec2::{Ec2, Order, Tags, errors, tags};
 use crate::region::params::Params;
 use crate::region::state::State;
 use crate::region::xml::Element;
@@ -46,6 +46,9 @@ pub fn reboot(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
 pub fn modify_metadata(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
     let id = call.params.required("InstanceId")?;
     let change = MetadataChange::of(call.params)?;
+    if change.tags_enabled == Some(true) {
+        state.ec2.tags_of(id).keys().try_for_each(|key| tags::fit_for_metadata(key))?;
+    }
     let held = state.ec2.instances.get_mut(id).ok_or_else(|| errors::no_instances(&[id]))?;
     if held.state.is_ending() {
         return Err(ServiceError::client(
@@ -78,24 +81,26 @@ fn order(ec2: &Ec2, call: &Call<'_>) -> Result<Order, ServiceError> {
             "It must be from 1 to maxCount.",
         ));
     }
+    let (spec, aws_tags) = wish(ec2, call.params)?;
     Ok(Order {
-        spec: wish(ec2, call.params)?,
+        spec,
         count: most,
         client_token: call.params.get("ClientToken").map(str::to_owned),
-        aws_tags: Tags::new(),
+        aws_tags,
         now: call.now,
     })
 }
 
-/// What RunInstances' parameters ask for, launch template included.
-pub fn wish(ec2: &Ec2, params: &Params) -> Result<LaunchSpec, ServiceError> {
+/// What RunInstances' parameters ask for, launch template included, and the template's marks.
+pub fn wish(ec2: &Ec2, params: &Params) -> Result<(LaunchSpec, Tags), ServiceError> {
     let asked = LaunchSpec::of(params)?;
     let template = params.structure("LaunchTemplate");
     if template.is_empty() {
-        return Ok(asked);
+        return Ok((asked, Tags::new()));
     }
     let held = ec2.template(&templates::name_of(&template)?)?;
-    Ok(asked.over(held.version(template.get("Version"))?.spec.clone()))
+    let version = held.version(template.get("Version"))?;
+    Ok((asked.over(version.spec.clone()), version.marks(&held.id)))
 }
 
 /// Changes all instances named, or with an error none.
