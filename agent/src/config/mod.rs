@@ -2,6 +2,7 @@
 //! everything that a node of that group needs.
 //!
 //! What is used is here: validated, no options left that code would have to guess about.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod api;
 pub mod cluster;

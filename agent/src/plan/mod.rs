@@ -3,6 +3,7 @@
 //!
 //! A plan is plain data. `converge` makes the host so; `windlass plan` compares it with what is
 //! there; both may ask for the same plan as often as they like and get the same answer.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 mod capacity;
 mod containerd;
