@@ -7,7 +7,7 @@ use windlass::client::s3::{Condition, Store};
 use windlass::exchange::{Denied, Grant, Keys, Request};
 use windlass::pki::{PrivateKey, Subject};
 
-use super::scene::{Machine, Scene};
+use super::scene::{Machine, Scene, WORKERS};
 
 /// Between two looks for an answer.
 const LOOK: Duration = Duration::from_millis(300);
@@ -23,12 +23,17 @@ pub struct Agent {
 impl Agent {
     /// An agent of group `workers` that asks for its own name with `key`.
     pub fn new(scene: &Scene, machine: Machine, key: &PrivateKey) -> Self {
+        Self::of_group(WORKERS, scene, machine, key)
+    }
+
+    /// An agent of any group.
+    pub fn of_group(group: &str, scene: &Scene, machine: Machine, key: &PrivateKey) -> Self {
         let subject = Subject::node(machine.user.instance.as_str());
         let csr = key.request(&subject).expect("a signing request");
         let request = Request {
             version: 1,
-            group: "workers".to_owned(),
-            revision: scene.revision.clone(),
+            group: group.to_owned(),
+            revision: scene.revisions[group].clone(),
             csr,
             at: machine.now(),
         };

@@ -1,6 +1,8 @@
 //! The real admitters and simulated instances against the region, in process and on a paused clock.
 
+mod again;
 mod agent;
+mod kubernetes;
 mod scene;
 mod simulation;
 mod storm;

@@ -1,6 +1,7 @@
 //! A region with a cluster in it: bucket, roles with the shipped policies, two VPCs, configuration,
 //! and as many admitters and instances as a test wants.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use integration::region::{Profile, Region, Settings};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::macros::datetime;
-use windlass::admit::{Admitter, Resources};
+use windlass::admit::{Admitter, ApiServer, Resources};
 use windlass::client::Wire;
 use windlass::client::ec2::Ec2;
 use windlass::client::s3::Store;
@@ -37,13 +38,16 @@ pub const STRANGERS: &str = "strangers";
 /// The admission window of group `workers`.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
+/// How long a first certificate lives.
+pub const LIFETIME: Duration = Duration::from_secs(600);
+
 /// A region and what was put there.
 #[derive(Clone)]
 pub struct Scene {
     pub region: Region,
     pub keys: Keys,
-    /// The hash of the revision of group `workers`.
-    pub revision: String,
+    /// The hashes of the groups' revisions.
+    pub revisions: BTreeMap<String, String>,
     control_plane: NodeConfig,
     authority: (String, String),
     subnet: String,
@@ -73,29 +77,34 @@ pub struct Machine {
 
 impl Scene {
     pub fn new(seed: u64, latency: Profile) -> Self {
-        let region = Region::new(Settings { latency, ..Settings::new(seed, NOON) });
-        let authority = CertificateAuthority::make("kubernetes", NOON).expect("an authority");
+        Self::at(NOON, seed, latency, "https://api.prod.example:6443")
+    }
+
+    /// As [`Scene::new`], at another time and with an API server.
+    pub fn at(now: OffsetDateTime, seed: u64, latency: Profile, endpoint: &str) -> Self {
+        let region = Region::new(Settings { latency, ..Settings::new(seed, now) });
+        let authority = CertificateAuthority::make("kubernetes", now).expect("an authority");
         let (vpc, subnet, other_subnet) = networks(&region);
-        let control_plane = config(&region, CONTROL_PLANE, &vpc, &authority);
-        let workers = config(&region, WORKERS, &vpc, &authority);
+        let config = |group| config(&region, group, &vpc, endpoint, &authority);
+        let (control_plane, workers) = (config(CONTROL_PLANE), config(WORKERS));
         let keys = Keys::of(CLUSTER);
-        let revision = region.with(|state, now| {
+        let revisions = region.with(|state, now| {
             let bucket = state.s3.create_bucket(BUCKET, now);
             bucket.versioning = Versioning::Enabled;
             let mut put = |key: &str, text: String| {
                 state.s3.put(BUCKET, key, text, now).expect("the bucket is there");
             };
-            let mut hashes = [&control_plane, &workers].map(|config| {
+            let written = [&control_plane, &workers].map(|config| {
                 let text = config.to_toml();
                 let hash = hex::encode(Sha256::digest(&text));
                 put(&keys.config(&hash), text);
                 put(&keys.group(&config.group), format!("{hash}\n"));
-                hash
+                (config.group.clone(), hash)
             });
-            std::mem::take(&mut hashes[1])
+            BTreeMap::from(written)
         });
         let authority = (authority.certificate_pem().to_owned(), authority.private_key_pem());
-        Self { region, keys, revision, control_plane, authority, subnet, other_subnet }
+        Self { region, keys, revisions, control_plane, authority, subnet, other_subnet }
     }
 
     /// The authority that admitters sign with.
@@ -168,8 +177,27 @@ impl Scene {
     }
 
     /// An admitter on a control-plane instance; it works as long as the future is polled.
-    pub fn admitter(&self, machine: &Machine) -> Pin<Box<dyn Future<Output = ()> + Send>> {
-        let admitter = Admitter::new(Resources {
+    pub fn admitter(&self, machine: &Machine) -> Working {
+        working(self.idle_admitter(machine))
+    }
+
+    /// An admitter that speaks to the API server, too.
+    pub fn admitter_with_api(&self, machine: &Machine) -> Working {
+        let apiserver = ApiServer {
+            wire: machine.wire.clone(),
+            endpoint: self.control_plane.api.endpoint.clone(),
+            authorities: self.control_plane.api.certificate_authorities.clone(),
+        };
+        working(Admitter::new(Resources { apiserver: Some(apiserver), ..self.resources(machine) }))
+    }
+
+    /// An admitter on a control-plane instance that does nothing by itself.
+    pub fn idle_admitter(&self, machine: &Machine) -> Admitter {
+        Admitter::new(self.resources(machine))
+    }
+
+    fn resources(&self, machine: &Machine) -> Resources {
+        Resources {
             store: machine.store(),
             ec2: Ec2::new(&machine.sdk),
             clock: machine.wire.time.clone(),
@@ -178,9 +206,14 @@ impl Scene {
             instance: machine.user.instance.clone(),
             apiserver: None,
             follows_group: true,
-        });
-        Box::pin(async move {
-            admitter.run(std::future::pending()).await.expect("no loop of an admitter breaks");
+        }
+    }
+
+    /// The instance's private address.
+    pub fn address(&self, instance: &InstanceId) -> String {
+        self.region.with(|state, _| {
+            let found = state.ec2.instance(instance.as_str()).expect("an instance");
+            found.address.to_string()
         })
     }
 
@@ -200,6 +233,16 @@ impl Scene {
             bucket.history().keys().cloned().collect()
         })
     }
+}
+
+/// An admitter at work.
+pub type Working = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn working(admitter: Admitter) -> Working {
+    Box::pin(async move {
+        let ended = admitter.run(std::future::pending()).await;
+        ended.expect("no loop of an admitter breaks");
+    })
 }
 
 impl Machine {
@@ -242,7 +285,13 @@ fn networks(region: &Region) -> (String, String, String) {
     })
 }
 
-fn config(region: &Region, group: &str, vpc: &str, authority: &CertificateAuthority) -> NodeConfig {
+fn config(
+    region: &Region,
+    group: &str,
+    vpc: &str,
+    endpoint: &str,
+    authority: &CertificateAuthority,
+) -> NodeConfig {
     let (role_id, profile) = region.with(|state, _| {
         let role = state.iam.role(group).expect("a role").role_id.clone();
         (role, state.iam.profile_arn(group))
@@ -257,7 +306,7 @@ region = "eu-west-1"
 vpc = "{vpc}"
 
 [api]
-endpoint = "https://api.prod.example:6443"
+endpoint = "{endpoint}"
 ca_generation = 1
 certificate_authorities = """
 {certificate}"""
@@ -271,13 +320,20 @@ dns = ["10.96.0.10"]
 role_ids = ["{role_id}"]
 instance_profile = "{profile}"
 window = "{window}s"
-certificate_lifetime = "1h"
+certificate_lifetime = "{lifetime}s"
 
 [node]
 role = "{role}"
+labels = {{ "acme.node-restriction.kubernetes.io/tier" = "batch" }}
+
+[[node.taints]]
+key = "acme.example/dedicated"
+value = "batch"
+effect = "NoSchedule"
 "#,
         certificate = authority.certificate_pem(),
         window = WINDOW.as_secs(),
+        lifetime = LIFETIME.as_secs(),
         role = if group == CONTROL_PLANE { "control-plane" } else { "worker" },
     );
     NodeConfig::parse(&text).unwrap_or_else(|problems| panic!("{problems}"))
