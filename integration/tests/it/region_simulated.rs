@@ -1,9 +1,14 @@
 //! Agents' own clients and the region in one thread on a paused clock: the same seed gives the
 //! same trace.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
+use aws_config::imds::credentials::ImdsCredentialsProvider;
+use aws_config::provider_config::ProviderConfig;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use aws_smithy_async::rt::sleep::TokioSleep;
 use integration::region::call::Service;
 use integration::region::inprocess::InProcess;
 use integration::region::{Fault, Region, Rule};
@@ -35,6 +40,37 @@ async fn the_agents_metadata_client_works_through_the_region() {
     tokio::time::advance(Duration::from_secs(6 * 3600)).await;
     assert_eq!(text(&imds, "meta-data/local-ipv4").await, Some(fixture.address.to_string()));
     assert_eq!(fixture.region.calls().count("", "imds:PUT api/token"), 2);
+}
+
+/// The SDK's own way from nothing to a signed call, as it is on every instance; and again when the
+/// credentials are about to expire.
+#[tokio::test(start_paused = true)]
+async fn the_sdk_gets_the_roles_credentials_and_renews_them() {
+    let fixture = Fixture::new();
+    let lifetime = Duration::from_secs(3600);
+    fixture.region.with(|state, _| state.imds.credentials_lifetime = lifetime);
+    let wire = InProcess::instance(&fixture.region, fixture.address);
+    let environment = ProviderConfig::without_region()
+        .with_http_client(wire.client())
+        .with_time_source(wire.time())
+        .with_sleep_impl(TokioSleep::new());
+    let role = ImdsCredentialsProvider::builder().configure(&environment).build();
+    let sdk = fixture
+        .sdk(&fixture.operator)
+        .into_builder()
+        .credentials_provider(SharedCredentialsProvider::new(role))
+        .build();
+    let client = aws_sdk_sts::Client::new(&sdk);
+    let mut keys = BTreeSet::new();
+    for _ in 0..4 {
+        let who = client.get_caller_identity().send().await.unwrap();
+        assert!(who.user_id.unwrap().ends_with(&format!(":{}", fixture.instance)));
+        let held = fixture.region.with(|state, _| state.imds.handed_to(&fixture.instance).cloned());
+        keys.insert(held.unwrap().access_key);
+        tokio::time::advance(lifetime).await;
+    }
+    assert_eq!(keys.len(), 4, "new ones each hour");
+    assert_eq!(fixture.region.calls().count(&fixture.instance, "sts:GetCallerIdentity"), 4);
 }
 
 /// What happened, as the region's log has it, of four clients under faults and latencies.

@@ -1,3 +1,7 @@
+use std::time::Duration;
+
+use time::OffsetDateTime;
+
 use super::*;
 use crate::region::ids::Ids;
 
