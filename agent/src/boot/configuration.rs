@@ -26,12 +26,35 @@ pub struct Revision {
     pub stale: Option<String>,
 }
 
-/// The revision that UserData pins, or else the group's current one.
+/// A revision that was found, with what is to be kept of it.
+#[derive(Clone, Debug)]
+pub struct Found {
+    pub revision: Revision,
+    text: String,
+    detail: String,
+}
+
+/// The revision that UserData pins, or else the group's current one; kept on disk from now on.
 pub async fn obtain(
     machine: &Machine,
     store: &Store,
     user_data: &UserData,
 ) -> Result<Done<Revision>, Stop> {
+    let Found { revision, text, detail } = find(machine, store, user_data).await?;
+    let outcome = keep(machine, &revision.hash, &text)?;
+    if let Some(reason) = &revision.stale {
+        let hash = short(&revision.hash);
+        tracing::warn!("using the last verified configuration, revision {hash}: {reason}");
+    }
+    Ok(Done { value: revision, outcome, detail })
+}
+
+/// As [`obtain`], without a trace.
+pub async fn find(
+    machine: &Machine,
+    store: &Store,
+    user_data: &UserData,
+) -> Result<Found, Stop> {
     let keys = Keys::of(&user_data.cluster);
     let current = match &user_data.config {
         Some(pinned) => Ok(pinned.clone()),
@@ -50,16 +73,8 @@ pub async fn obtain(
     };
     let config = NodeConfig::parse(&text)?;
     check(&config, user_data, &hash)?;
-    let outcome = keep(machine, &hash, &text)?;
-    let mut detail = format!("revision {} of group `{}`, {how}", short(&hash), user_data.group);
-    if let Some(reason) = &stale {
-        detail = format!("{detail}: {reason}");
-        tracing::warn!(
-            "using the last verified configuration, revision {}: {reason}",
-            short(&hash)
-        );
-    }
-    Ok(Done { value: Revision { hash, config, stale }, outcome, detail })
+    let detail = format!("revision {} of group `{}`, {how}", short(&hash), user_data.group);
+    Ok(Found { revision: Revision { hash, config, stale }, text, detail })
 }
 
 /// The first digits, as a person compares them.

@@ -64,6 +64,36 @@ pub async fn boot(machine: &Machine, wire: Wire, started: Started) -> Result<(),
     boot.conclude(known, ended).await.map_err(Failure::from)
 }
 
+/// What a boot would find and plan now; nothing is changed, nobody is asked to admit anybody.
+pub async fn foresee(machine: &Machine, wire: &Wire) -> Result<Foreseen, Failure> {
+    let imds = Imds::new(wire);
+    let seen = async {
+        let document = observe::document(&imds).await?;
+        let user_data = UserData::parse(&observe::user_data(&imds).await?)?;
+        let role = SharedCredentialsProvider::new(RoleCredentials::new(imds.clone()));
+        let sdk = wire.instance(&document.region, role).await;
+        let store = Store::new(&sdk, &user_data.bucket);
+        let facts = observe::facts(machine, &imds, document).await?;
+        let found = configuration::find(machine, &store, &user_data).await?;
+        let config = found.revision.config;
+        let node = plan::node::name(facts.instance.launched(), config.cluster.node_names);
+        let now = OffsetDateTime::from(wire.time.now());
+        let wanted =
+            Wanted { instance: &facts.instance.id, node: &node, config: &config, now };
+        let grant = identity::installed(machine, wanted);
+        Ok::<_, Stop>(Foreseen { facts, config, grant })
+    };
+    Ok(seen.await?)
+}
+
+/// What a plan is made from.
+pub struct Foreseen {
+    pub facts: Facts,
+    pub config: NodeConfig,
+    /// The one that is installed.
+    pub grant: Option<Grant>,
+}
+
 struct Boot {
     machine: Machine,
     wire: Wire,

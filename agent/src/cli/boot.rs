@@ -20,6 +20,6 @@ or admission refused, and another try fails in the same way.")]
 pub struct Args {}
 
 /// Runs the command.
-pub async fn run(_: Args, wire: Wire, started: Started) -> Result<(), Failure> {
-    boot::boot(&Machine::this(), wire, started).await
+pub async fn run(_: Args, started: Started) -> Result<(), Failure> {
+    boot::boot(&Machine::this(), Wire::real()?, started).await
 }

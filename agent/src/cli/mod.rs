@@ -10,6 +10,7 @@ pub mod kubeconfig;
 pub mod logging;
 pub mod nodes;
 pub mod output;
+pub mod plan;
 pub mod report;
 pub mod target;
 
@@ -18,7 +19,6 @@ use std::time::Instant;
 
 use clap::Subcommand;
 
-use crate::client::Wire;
 use crate::config::Problems;
 
 /// What `windlass` can be asked to do.
@@ -26,6 +26,7 @@ use crate::config::Problems;
 pub enum Command {
     Boot(boot::Args),
     Admit(admit::Args),
+    Plan(plan::Args),
     Bake(bake::Args),
     Cluster(cluster::Args),
     Nodes(nodes::Args),
@@ -40,7 +41,8 @@ impl Command {
     /// too deep for the compiler.
     pub async fn run(self, started: Started) -> Result<(), Failure> {
         match self {
-            Self::Boot(args) => Box::pin(boot::run(args, Wire::real()?, started)).await,
+            Self::Boot(args) => Box::pin(boot::run(args, started)).await,
+            Self::Plan(args) => Box::pin(plan::run(args)).await,
             Self::Admit(args) => Box::pin(admit::run(args)).await,
             Self::Bake(args) => bake::run(args).await,
             Self::Cluster(args) => Box::pin(cluster::run(args)).await,

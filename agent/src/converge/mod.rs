@@ -2,6 +2,7 @@
 //! it changed anything. Run twice, the second run changes nothing; killed anywhere, the next run
 //! goes on.
 
+mod difference;
 pub mod files;
 mod kernel;
 mod units;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use crate::host::Machine;
 use crate::plan::HostPlan;
 
+pub use difference::difference;
 pub use files::{ensure_file, ensure_symlink};
 pub use kernel::{ensure_route, ensure_sysctl};
 pub use units::ensure_unit;
