@@ -50,11 +50,7 @@ pub async fn obtain(
 }
 
 /// As [`obtain`], without a trace.
-pub async fn find(
-    machine: &Machine,
-    store: &Store,
-    user_data: &UserData,
-) -> Result<Found, Stop> {
+pub async fn find(machine: &Machine, store: &Store, user_data: &UserData) -> Result<Found, Stop> {
     let keys = Keys::of(&user_data.cluster);
     let current = match &user_data.config {
         Some(pinned) => Ok(pinned.clone()),

@@ -78,8 +78,7 @@ pub async fn foresee(machine: &Machine, wire: &Wire) -> Result<Foreseen, Failure
         let config = found.revision.config;
         let node = plan::node::name(facts.instance.launched(), config.cluster.node_names);
         let now = OffsetDateTime::from(wire.time.now());
-        let wanted =
-            Wanted { instance: &facts.instance.id, node: &node, config: &config, now };
+        let wanted = Wanted { instance: &facts.instance.id, node: &node, config: &config, now };
         let grant = identity::installed(machine, wanted);
         Ok::<_, Stop>(Foreseen { facts, config, grant })
     };

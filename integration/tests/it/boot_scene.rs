@@ -9,8 +9,9 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine;
+use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
 use integration::region::ec2::{
-    IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Tags,
+    Author, IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Tags, TemplateName,
 };
 use integration::region::inprocess::InProcess;
 use integration::region::{Profile, Region, Settings, State};
@@ -32,6 +33,9 @@ use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
 pub const BUCKET: &str = "acme-kubernetes";
 pub const CLUSTER: &str = "prod";
+/// The Auto Scaling group of the workers, and its launch hook.
+pub const GROUP: &str = "prod-workers";
+pub const HOOK: &str = "node-ready";
 
 /// The scene of one test. Its folder goes with it.
 pub struct Scene {
@@ -53,8 +57,20 @@ pub struct Setting {
     pub api: String,
     pub latency: Profile,
     pub deadline: &'static str,
-    /// Put into the instance's file system before it boots.
+    /// How long after the launch IMDS has no credentials.
     pub credentials_delay: Duration,
+}
+
+impl Scene {
+    /// Without an API server; for boots that do not come so far.
+    pub fn usual() -> Self {
+        Self::with(Setting::default())
+    }
+
+    pub fn with(setting: Setting) -> Self {
+        let made = CertificateAuthority::make("kubernetes", OffsetDateTime::now_utc());
+        Self::new(setting, made.expect("an authority"))
+    }
 }
 
 impl Default for Setting {
@@ -92,7 +108,7 @@ impl Scene {
                 });
             hashes.last().expect("two groups")
         });
-        let (instance, address) = launch(&region, "workers", &subnet, &setting.user_data);
+        let (instance, address) = launch_in_group(&region, &subnet, &setting.user_data);
         let role_id =
             region.with(|state, _| state.iam.role("workers").expect("a role").role_id.clone());
         let user = format!("{role_id}:{instance}").parse().expect("a user id");
@@ -137,7 +153,7 @@ impl Scene {
                 let subnet = state.ec2.subnets().next().expect("a subnet");
                 subnet.id.clone()
             });
-            launch(&self.region, "control-plane", &subnet, b"")
+            launch(&self.region, "control-plane", &subnet)
         };
         let credentials = self.region.with(|state, now| {
             let hours = Duration::from_secs(6 * 3600);
@@ -190,6 +206,11 @@ impl Scene {
         Keys::of(CLUSTER)
     }
 
+    /// How Auto Scaling calls the instance's state; none when it has given it up.
+    pub fn lifecycle(&self) -> Option<&'static str> {
+        self.region.with(|state, _| Some(state.autoscaling.member(&self.instance)?.1.state.name()))
+    }
+
     pub fn report(&self) -> windlass::report::Report {
         let bytes = self.object(&self.keys().report(&self.user)).expect("a boot report in S3");
         serde_json::from_slice(&bytes).expect("a report")
@@ -225,13 +246,56 @@ fn foundations(region: &Region, credentials_delay: Duration) -> (String, String)
     })
 }
 
-fn launch(region: &Region, role: &str, subnet: &str, user_data: &[u8]) -> (String, Ipv4Addr) {
+/// The one instance of an Auto Scaling group with a launch hook.
+fn launch_in_group(region: &Region, subnet: &str, user_data: &[u8]) -> (String, Ipv4Addr) {
+    region.with(|state, now| {
+        let by = Author { arn: "arn:aws:iam::123456789012:user/operator", now };
+        let template = spec("workers", None, user_data);
+        let template = state.ec2.create_template(&mut state.ids, "workers", None, template, by);
+        let hook = NewHook {
+            name: HOOK.to_owned(),
+            transition: Some(Transition::Launching),
+            ..NewHook::default()
+        };
+        let tag = GroupTag {
+            key: CLUSTER_TAG.to_owned(),
+            value: CLUSTER.to_owned(),
+            propagate_at_launch: true,
+        };
+        let template = TemplateName::Id(template.expect("a launch template"));
+        let group = NewGroup {
+            tags: vec![tag],
+            hooks: vec![hook],
+            ..NewGroup::of(GROUP, template, &[subnet], 1)
+        };
+        create_group(state, group, now).expect("a group");
+    });
+    region.with(|state, _| {
+        let group = state.autoscaling.group(GROUP).expect("the group");
+        let id = group.members.keys().next().expect("an instance").clone();
+        let address = state.ec2.instance(&id).expect("the instance").address;
+        (id, address)
+    })
+}
+
+fn launch(region: &Region, role: &str, subnet: &str) -> (String, Ipv4Addr) {
+    region.with(|state, now| {
+        let State { ec2, iam, ids, .. } = state;
+        let spec = spec(role, Some(subnet), b"");
+        let order = Order { spec, count: 1, client_token: None, aws_tags: Tags::new(), now };
+        let id = ec2.launch(ids, iam, &order).expect("room for an instance").remove(0);
+        let address = ec2.instance(&id).expect("the instance").address;
+        (id, address)
+    })
+}
+
+fn spec(role: &str, subnet: Option<&str>, user_data: &[u8]) -> LaunchSpec {
     let encoded = base64::engine::general_purpose::STANDARD.encode(user_data);
     let tags = Tags::from_iter([(CLUSTER_TAG.to_owned(), CLUSTER.to_owned())]);
-    let spec = LaunchSpec {
+    LaunchSpec {
         image: Some(IMAGE_X86_64.to_owned()),
         instance_type: Some("m5.large".to_owned()),
-        subnet: Some(subnet.to_owned()),
+        subnet: subnet.map(str::to_owned),
         profile: Some(ProfileSpec::Name(role.to_owned())),
         user_data: (!user_data.is_empty()).then_some(encoded),
         metadata: MetadataChange {
@@ -241,14 +305,7 @@ fn launch(region: &Region, role: &str, subnet: &str, user_data: &[u8]) -> (Strin
         },
         tags: [("instance".to_owned(), tags)].into(),
         ..LaunchSpec::default()
-    };
-    region.with(|state, now| {
-        let State { ec2, iam, ids, .. } = state;
-        let order = Order { spec, count: 1, client_token: None, aws_tags: Tags::new(), now };
-        let id = ec2.launch(ids, iam, &order).expect("room for an instance").remove(0);
-        let address = ec2.instance(&id).expect("the instance").address;
-        (id, address)
-    })
+    }
 }
 
 fn revision(
@@ -288,6 +345,9 @@ instance_profile = "{profile}"
 
 [node]
 role = "{role}"
+
+[hooks]
+launch = "{HOOK}"
 
 [boot]
 deadline = "{deadline}"

@@ -2,6 +2,7 @@
 
 mod admit;
 mod boot_apiserver;
+mod boot_bad_input;
 mod boot_scene;
 mod boot_worker;
 mod lab_node;
