@@ -9,7 +9,7 @@ use super::target::{Connection, Target};
 use super::{Failure, output};
 use crate::config::NodeConfig;
 use crate::operator::kubeconfig::{self, Current, Entry};
-use crate::operator::{Cluster, Hinted, authority, caller, revisions};
+use crate::operator::{Cluster, Hinted, authority, caller, revisions, when};
 use crate::pki::{Certificate, MAX_LIFETIME, Subject};
 
 /// Make an administrator's client certificate and merge it into your kubeconfig.
@@ -69,7 +69,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     let current = if args.switch { Current::Switch } else { Current::Keep };
     let merged = kubeconfig::merge_file(&file, &entry, current)?;
-    tracing::info!("context `{}` is in {}, until {not_after}", entry.name, merged.file.display());
+    let (file, until) = (merged.file.display(), when(not_after));
+    tracing::info!("context `{}` is in {file}, valid until {until}", entry.name);
     if let Some(backup) = merged.backup {
         tracing::info!("what was there before is in {}", backup.display());
     }

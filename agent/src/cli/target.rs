@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use aws_config::{Region, SdkConfig};
 use aws_credential_types::provider::ProvideCredentials;
-use aws_smithy_types::error::display::DisplayErrorContext;
 
 use super::Failure;
 use crate::client::Wire;
@@ -133,7 +132,7 @@ async fn check_credentials(sdk: &SdkConfig) -> anyhow::Result<()> {
     match provider.provide_credentials().await {
         Ok(_) => Ok(()),
         Err(error) => Err(anyhow!(Hinted::new(
-            format!("no AWS credentials: {}", DisplayErrorContext(error)),
+            format!("no AWS credentials: {:#}", anyhow::Error::new(error)),
             "`aws sts get-caller-identity` says what the AWS CLI finds; for a profile with single \
              sign-on: eval \"$(aws configure export-credentials --format env)\"",
         ))),

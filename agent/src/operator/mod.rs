@@ -18,6 +18,7 @@ use std::fmt;
 use aws_config::SdkConfig;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use crate::client::s3::{self, Store};
 use crate::exchange::Keys;
@@ -39,6 +40,12 @@ pub async fn caller(config: &SdkConfig) -> String {
         tracing::warn!("STS does not say who the caller is; the change is noted without a name");
         "unknown".to_owned()
     })
+}
+
+/// `2026-11-23T12:00:00Z`
+pub fn when(at: OffsetDateTime) -> String {
+    let whole = at.replace_nanosecond(0).unwrap_or(at);
+    whole.format(&Rfc3339).unwrap_or_else(|_| whole.to_string())
 }
 
 /// What is wrong, and what the reader can do about it.

@@ -9,8 +9,9 @@ use serde::Serialize;
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 
-use super::{Cluster, Hinted};
+use super::{Cluster, Hinted, authority, when};
 use crate::client::s3::{Condition, Written};
+use crate::config::{CaBundle, ClusterFile};
 
 /// How many objects are read at a time.
 const PARALLEL: usize = 16;
@@ -114,6 +115,27 @@ pub async fn text(cluster: &Cluster, revision: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
+/// Group → the text of its revision.
+pub async fn wanted(
+    cluster: &Cluster,
+    file: &ClusterFile,
+) -> anyhow::Result<BTreeMap<String, String>> {
+    let Some(found) = authority::read(cluster).await? else {
+        return Err(Hinted::new(
+            format!(
+                "{} has no authority yet, whose certificate every node needs",
+                cluster.address()
+            ),
+            "windlass cluster init --file cluster.toml",
+        )
+        .into());
+    };
+    let (generation, _) = found.newest();
+    let bundle = CaBundle { certificate_authorities: found.bundle(), generation };
+    let revisions = file.revisions(&bundle);
+    Ok(revisions.into_iter().map(|(group, config)| (group, config.to_toml())).collect())
+}
+
 /// Compares the `wanted` revisions (group → text) with what the groups have now.
 pub async fn compare(
     cluster: &Cluster,
@@ -152,22 +174,28 @@ pub async fn apply(cluster: &Cluster, changes: &[Change], caller: &str) -> anyho
 }
 
 async fn move_pointer(cluster: &Cluster, change: &Change, caller: &str) -> anyhow::Result<()> {
-    let condition = match &change.from {
-        Some(pointer) => Condition::Unchanged { etag: pointer.etag.clone() },
-        None => Condition::Absent,
-    };
-    let notes = BTreeMap::from([(MOVED_BY.to_owned(), caller.to_owned())]);
-    let line = format!("{}\n", change.to).into_bytes();
+    // S3 may also answer 409: another write is under way, ask again.
+    const ATTEMPTS: u32 = 3;
     let key = cluster.keys.group(&change.group);
-    let written = cluster.store.put_noted(&key, line, condition, notes).await;
-    match written.map_err(|error| cluster.explain(error))? {
-        Written::Now { .. } => Ok(()),
-        Written::Lost => match pointer(cluster, &change.group).await? {
+    for _ in 0..ATTEMPTS {
+        let condition = match &change.from {
+            Some(pointer) => Condition::Unchanged { etag: pointer.etag.clone() },
+            None => Condition::Absent,
+        };
+        let notes = BTreeMap::from([(MOVED_BY.to_owned(), caller.to_owned())]);
+        let line = format!("{}\n", change.to).into_bytes();
+        let written = cluster.store.put_noted(&key, line, condition, notes).await;
+        if let Written::Now { .. } = written.map_err(|error| cluster.explain(error))? {
+            return Ok(());
+        }
+        match pointers(cluster).await?.remove(&change.group) {
             // A write of ours that S3 took although its answer was lost, or the same by another.
-            Some(now) if now.revision == change.to => Ok(()),
-            now => Err(overtaken(change, now).into()),
-        },
+            Some(now) if now.revision == change.to => return Ok(()),
+            now if now == change.from => {}
+            now => return Err(overtaken(change, now).into()),
+        }
     }
+    anyhow::bail!("S3 refused to move group `{}`, although nobody else moved it", change.group)
 }
 
 fn overtaken(change: &Change, now: Option<Pointer>) -> Hinted {
@@ -179,7 +207,7 @@ fn overtaken(change: &Change, now: Option<Pointer>) -> Hinted {
             "group `{group}` was moved from {from} to {} by {} at {} while it was compared; wanted {}",
             short(&now.revision),
             now.moved_by.as_deref().unwrap_or("somebody who left no name"),
-            now.moved_at.map_or("a time that S3 did not say".to_owned(), |at| at.to_string()),
+            now.moved_at.map_or("a time that S3 did not say".to_owned(), when),
             short(&change.to),
         ),
     };

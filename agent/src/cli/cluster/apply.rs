@@ -1,6 +1,5 @@
 //! `windlass cluster apply`: make the cluster's groups as `cluster.toml` describes them.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -10,10 +9,10 @@ use similar::{ChangeTag, TextDiff};
 use crate::cli::Failure;
 use crate::cli::output::{self, Output};
 use crate::cli::target::Target;
-use crate::config::{CaBundle, ClusterFile};
+
 use crate::drawing::Style;
+use crate::operator::caller;
 use crate::operator::revisions::{self, Change, Comparison, short};
-use crate::operator::{Cluster, Hinted, authority, caller};
 
 /// Make the groups as the description says: write revisions, then move each group to its own.
 ///
@@ -55,7 +54,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     let mut connection = target.connect().await?;
     let file = connection.file.take().context("the description was read")?;
     let cluster = &connection.cluster;
-    let wanted = wanted(cluster, &file).await?;
+    let wanted = revisions::wanted(cluster, &file).await?;
     let Comparison { changes, others } = revisions::compare(cluster, &wanted).await?;
     let shown: Vec<Shown<'_>> = changes.iter().map(Shown::of).collect();
     args.output.print(&shown, |_| text(&changes, output::style()))?;
@@ -77,27 +76,6 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         }
     }
     Ok(())
-}
-
-/// Group → the text of its revision.
-pub async fn wanted(
-    cluster: &Cluster,
-    file: &ClusterFile,
-) -> anyhow::Result<BTreeMap<String, String>> {
-    let Some(found) = authority::read(cluster).await? else {
-        return Err(Hinted::new(
-            format!(
-                "{} has no authority yet, whose certificate every node needs",
-                cluster.address()
-            ),
-            "windlass cluster init --file cluster.toml",
-        )
-        .into());
-    };
-    let (generation, _) = found.newest();
-    let bundle = CaBundle { certificate_authorities: found.bundle(), generation };
-    let revisions = file.revisions(&bundle);
-    Ok(revisions.into_iter().map(|(group, config)| (group, config.to_toml())).collect())
 }
 
 impl<'a> Shown<'a> {
