@@ -109,6 +109,10 @@ async fn a_cut_ends_the_connection_in_the_middle_of_the_body() {
     let half = body.frame().await.unwrap().unwrap().into_data().unwrap();
     assert_eq!(half.len(), promised / 2);
     assert!(body.frame().await.unwrap().is_err());
+
+    // An answer without a body has no middle: it does not come at all.
+    let mut connection = Connection::to(listening.address()).await;
+    assert!(connection.head(Request::head("/some-bucket"), "").await.is_err());
 }
 
 #[tokio::test(start_paused = true)]

@@ -140,6 +140,7 @@ impl Iam {
         };
         set("aws:userid", caller.userid());
         set("aws:PrincipalAccount", self.account.clone());
+        set("aws:RequestedRegion", self.region.clone());
         match &caller.principal {
             Principal::User { name, .. } => {
                 set("aws:username", name.clone());

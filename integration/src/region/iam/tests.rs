@@ -165,6 +165,7 @@ fn condition_operators() {
         // Two operators and two keys: all must hold.
         (r#""StringEquals":{"k":"a","aws:username":"ann"},"Null":{"k":"false"}"#, "a", true),
         (r#""StringEquals":{"k":"a","aws:username":"bob"}"#, "a", false),
+        (r#""StringEquals":{"aws:RequestedRegion":"eu-west-1"}"#, ABSENT, true),
         // Keys are compared whatever the case.
         (r#""StringEquals":{"AWS:UserName":"ann"}"#, ABSENT, true),
     ];
