@@ -27,7 +27,8 @@ impl Machine {
         if let Effects::Kept(_) = self.effects {
             return self.link_in_files(mac);
         }
-        let mut links = handle()?.link().get().execute();
+        let handle = handle()?;
+        let mut links = handle.link().get().execute();
         while let Some(link) = links.try_next().await.context("listing network interfaces")? {
             let (mut name, mut mtu_bytes, mut address) = (String::new(), 0, String::new());
             for attribute in link.attributes {
@@ -66,7 +67,8 @@ impl Machine {
         }
         let mut ours = RouteMessage::default();
         ours.header.address_family = family(&route.destination);
-        let mut routes = handle()?.route().get(ours).execute();
+        let handle = handle()?;
+        let mut routes = handle.route().get(ours).execute();
         while let Some(found) = routes.try_next().await.context("listing the kernel's routes")? {
             if is(&found, route) {
                 return Ok(true);
@@ -91,6 +93,8 @@ impl Machine {
     }
 }
 
+/// Keep it until the last answer has come: the connection ends with its last handle, and a listing
+/// that it was still reading then looks complete.
 fn handle() -> anyhow::Result<Handle> {
     let (connection, handle, _) =
         rtnetlink::new_connection().context("opening a netlink socket")?;
