@@ -3,9 +3,19 @@
 //! `artifacts` are built once a machine; `network` is a VPC made of network namespaces; `node` is
 //! a container that boots systemd.
 
+pub mod account;
 pub mod artifacts;
+pub mod certificates;
 pub mod cli;
+pub mod control_plane;
+pub mod daemon;
+pub mod endpoints;
+pub mod fleet;
+pub mod groups;
+pub mod layers;
 pub mod network;
 pub mod node;
 pub mod progress;
 pub mod run;
+pub mod running;
+pub mod site;

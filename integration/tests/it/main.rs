@@ -1,10 +1,12 @@
 //! All integration tests in one program: each link is big.
 
 mod admit;
+mod bare_vpc;
 mod boot_apiserver;
 mod boot_bad_input;
 mod boot_scene;
 mod boot_worker;
+mod lab_kubernetes;
 mod lab_node;
 mod operator_cluster;
 mod operator_nodes;

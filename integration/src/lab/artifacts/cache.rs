@@ -91,6 +91,44 @@ impl Cache {
         Ok(file)
     }
 
+    /// Holds a folder against [`Cache::prune`] for as long as the file lives.
+    pub fn hold(&self, folder: &Path) -> Result<File> {
+        let path = self.lock_of(folder);
+        let file = File::create(&path)
+            .with_context(|| format!("cannot open the lock {}", path.display()))?;
+        file.lock_shared().with_context(|| format!("cannot lock {}", path.display()))?;
+        Ok(file)
+    }
+
+    /// Removes the oldest folders of this name beyond so many, but neither `except` nor any that
+    /// somebody holds.
+    pub fn prune(&self, name: &str, keep: usize, except: &Path) -> Result<()> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.root)?.flatten() {
+            let path = entry.path();
+            let ours = entry.file_name().to_string_lossy().starts_with(&format!("{name}-"));
+            if ours && path != except {
+                found.push((entry.metadata()?.modified()?, path));
+            }
+        }
+        found.sort();
+        for (_, folder) in found.iter().rev().skip(keep.saturating_sub(1)) {
+            let path = self.lock_of(folder);
+            let file = File::create(&path)?;
+            if file.try_lock().is_ok() {
+                fs::remove_dir_all(folder)
+                    .with_context(|| format!("cannot remove {}", folder.display()))?;
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lock_of(&self, folder: &Path) -> PathBuf {
+        let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.root.join("locks").join(format!("{name}.held"))
+    }
+
     fn fresh_temporary(&self, name: &str) -> Result<PathBuf> {
         let path = self.root.join("tmp").join(name);
         match fs::remove_dir_all(&path) {
@@ -159,6 +197,22 @@ mod tests {
         assert!(made.join("whole").exists() && !made.join("half").exists());
         let found = cache.ensure("thing", &key, &progress, |_| bail!("built twice")).unwrap();
         assert_eq!(made, found);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn the_oldest_go_and_what_is_held_stays() {
+        let root = std::env::temp_dir().join(format!("windlass-lab-prune-{}", std::process::id()));
+        let cache = Cache::at(root.clone()).unwrap();
+        let make = |part: &str| {
+            let key = Key::default().with(part);
+            cache.ensure("thing", &key, &Progress::quiet(), |_| Ok(())).unwrap()
+        };
+        let held = make("held");
+        let _hold = cache.hold(&held).unwrap();
+        let (old, new) = (make("old"), make("new"));
+        cache.prune("thing", 1, &new).unwrap();
+        assert_eq!([held.exists(), old.exists(), new.exists()], [true, false, true]);
         fs::remove_dir_all(root).unwrap();
     }
 

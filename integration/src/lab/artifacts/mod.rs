@@ -6,6 +6,7 @@
 //! revision finds its own; nothing in the cache is ever changed after it was published.
 
 mod cache;
+pub mod containerd_store;
 mod debian;
 mod golang;
 mod host_packages;
@@ -33,6 +34,8 @@ pub struct Artifacts {
     pub etcd: PathBuf,
     /// An OCI archive with agnhost under its own name and as the pause image.
     pub image: PathBuf,
+    /// What `/var/lib/containerd` is with that image in it.
+    pub images: PathBuf,
     /// The root of a plain Debian tree, and `packages.txt` beside it with the versions got.
     pub debian: PathBuf,
     /// The version in the pinned `go.mod`, as `v1.37.2`.
@@ -55,6 +58,7 @@ pub fn ensure(cache: &Arc<Cache>, progress: &Progress) -> Result<Artifacts> {
         let containerd = golang::containerd(cache, progress)?;
         let etcd = golang::etcd(cache, progress)?;
         let image = image::ensure(cache, &kubernetes.join("agnhost"), progress)?;
+        let images = containerd_store::ensure(cache, &containerd, &image, progress)?;
         let debian =
             debian.join().map_err(|_| anyhow!("the thread that makes the Debian tree panicked"))?;
         Ok(Artifacts {
@@ -62,6 +66,7 @@ pub fn ensure(cache: &Arc<Cache>, progress: &Progress) -> Result<Artifacts> {
             containerd,
             etcd,
             image,
+            images,
             debian: debian.context("cannot make the Debian tree")?,
             kubernetes_version: golang::kubernetes_version()?,
         })

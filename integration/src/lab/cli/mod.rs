@@ -1,4 +1,9 @@
-//! The command line of `lab`.
+//! The command line of `lab`: talk goes to standard error, data to standard output.
+
+mod demo;
+mod look;
+mod product;
+mod up;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,29 +13,125 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use super::artifacts::{self, Cache};
+use super::daemon::{self, FaultRule, Request};
 use super::node;
 use super::progress::Progress;
 
-/// A local AWS region with a real Kubernetes in it, on this machine
+/// A local AWS region with a real Kubernetes cluster in it, on this machine
+///
+/// It plays IMDS, S3, EC2, Auto Scaling and STS; instances are containers that boot systemd, and
+/// Windlass makes them nodes. Everything runs as root and is gone after `down`.
 #[derive(Parser)]
-#[command(name = "lab", version)]
+#[command(
+    name = "lab",
+    bin_name = "cargo lab",
+    version,
+    after_help = "Examples:
+  cargo demo                         all of it, from nothing to pods that answer
+  cargo lab up                       a region with a cluster, one control-plane node, no workers
+  cargo lab launch workers 2         two more instances in the group `workers`
+  eval \"$(cargo lab env)\"            KUBECONFIG, AWS_ENDPOINT_URL and the operator's credentials
+  kubectl get nodes
+  cargo lab exec ip-10-0-1-4 -- journalctl -u windlass-boot
+  cargo lab fault add throttle --service s3 --action GetObject --times 3
+  cargo lab down"
+)]
 struct Arguments {
+    /// Which lab: several can be up at once
+    #[arg(long, global = true, default_value = "lab")]
+    name: String,
     #[command(subcommand)]
     command: Command,
 }
 
 #[derive(Subcommand)]
 enum Command {
+    /// Start a lab with one control-plane node
+    Up(up::Up),
+    /// End it and clear everything away, also what a killed lab left behind
+    Down,
+    /// List instances and their machines
+    Status {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print variables for kubectl, the AWS CLI and the SDKs, as a shell reads them
+    Env,
+    /// Scale a group up
+    Launch {
+        /// `workers` or `control-plane`
+        group: String,
+        #[arg(default_value_t = 1)]
+        count: i32,
+    },
+    /// Terminate an instance through its Auto Scaling group
+    Terminate { node: String },
+    /// Run a command on a node
+    Exec {
+        node: String,
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Print a node's console: what its systemd and its journal said
+    Logs {
+        node: String,
+        /// Go on as it grows
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Make AWS fail by rule
+    #[command(subcommand)]
+    Fault(FaultCommand),
+    /// Move the region's clock
+    #[command(subcommand)]
+    Clock(ClockCommand),
+    /// Print the calls that AWS got, one JSON object a line
+    Calls {
+        #[arg(short, long)]
+        follow: bool,
+        /// How often each caller made each call, instead
+        #[arg(long, conflicts_with = "follow")]
+        count: bool,
+    },
+    /// From nothing to pods that answer, with one control-plane node and three workers in two zones
+    Demo(demo::Demo),
     /// Build what a lab is made of, or find it in the cache
     Artifacts,
+    #[command(hide = true)]
+    Daemon(up::Daemon),
     #[command(hide = true)]
     NodeEnter { spec: PathBuf },
     #[command(hide = true)]
     NodeInit { spec: PathBuf },
 }
 
+#[derive(Subcommand)]
+enum FaultCommand {
+    /// Add a rule
+    Add(FaultRule),
+    /// List the rules, and how many calls each has seen
+    List,
+    /// Drop all rules
+    Clear,
+}
+
+#[derive(Subcommand)]
+enum ClockCommand {
+    /// Forward, by 90s, 5m or 2h: timeouts end, certificates do not
+    Advance {
+        #[arg(value_parser = daemon::duration)]
+        by: std::time::Duration,
+    },
+    /// Make all clients' clocks appear so many seconds behind (or, negative, ahead)
+    Skew {
+        #[arg(allow_negative_numbers = true)]
+        seconds: i64,
+    },
+}
+
 pub fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    match run(&arguments.name, arguments.command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -39,14 +140,34 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> Result<ExitCode> {
-    match arguments.command {
+fn run(name: &str, command: Command) -> Result<ExitCode> {
+    match command {
+        Command::Up(up) => up::up(name, &up)?,
+        Command::Down => daemon::end(name)?,
+        Command::Status { json } => look::status(name, json)?,
+        Command::Env => look::environment(name)?,
+        Command::Launch { group, count } => look::print(name, &Request::Launch { group, count })?,
+        Command::Terminate { node } => look::terminate(name, node)?,
+        Command::Exec { node, command } => return look::exec(name, node, &command),
+        Command::Logs { node, follow } => look::logs(name, node, follow)?,
+        Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,
+        Command::Fault(FaultCommand::List) => look::print(name, &Request::ListFaults)?,
+        Command::Fault(FaultCommand::Clear) => look::print(name, &Request::ClearFaults)?,
+        Command::Clock(ClockCommand::Advance { by }) => {
+            look::print(name, &Request::Advance { seconds: by.as_secs() })?;
+        }
+        Command::Clock(ClockCommand::Skew { seconds }) => {
+            look::print(name, &Request::Skew { seconds })?
+        }
+        Command::Calls { follow, count } => look::calls(name, follow, count)?,
+        Command::Demo(demo) => return demo::demo(&demo),
         Command::Artifacts => {
             let made = artifacts::ensure(&Arc::new(Cache::open()?), &Progress::new())?;
             println!("{made:#?}");
-            Ok(ExitCode::SUCCESS)
         }
-        Command::NodeEnter { spec } => node::enter::main(&spec),
+        Command::Daemon(daemon) => up::daemon(name, daemon)?,
+        Command::NodeEnter { spec } => return node::enter::main(&spec),
         Command::NodeInit { spec } => match node::init::main(&spec)? {},
     }
+    Ok(ExitCode::SUCCESS)
 }

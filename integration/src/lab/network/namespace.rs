@@ -5,12 +5,13 @@
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Write};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, SocketAddrV4, TcpListener};
 use std::path::PathBuf;
 use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns};
+use tokio::net::{TcpSocket, TcpStream};
 
 use crate::lab::run::{command, output};
 
@@ -69,16 +70,21 @@ impl Namespace {
         })
     }
 
-    /// A listening socket, ready for tokio.
-    pub fn listen(&self, address: SocketAddr) -> Result<tokio::net::TcpListener> {
-        let listener = self.inside(|| {
-            let listener = TcpListener::bind(address).with_context(|| {
+    /// A listening socket.
+    pub fn listen(&self, address: SocketAddr) -> Result<TcpListener> {
+        self.inside(|| {
+            TcpListener::bind(address).with_context(|| {
                 format!("cannot listen on {address} in the network namespace `{}`", self.name)
-            })?;
-            listener.set_nonblocking(true)?;
-            Ok(listener)
-        })?;
-        Ok(tokio::net::TcpListener::from_std(listener)?)
+            })
+        })
+    }
+
+    /// A connection from within, ready for tokio outside.
+    pub async fn connect(&self, address: SocketAddrV4) -> Result<TcpStream> {
+        let socket = self.inside(|| Ok(TcpSocket::new_v4()?))?;
+        let failed =
+            || format!("cannot connect to {address} from the network namespace `{}`", self.name);
+        socket.connect(address.into()).await.with_context(failed)
     }
 
     /// Commands of `ip`, a line each, run as one batch.

@@ -90,6 +90,11 @@ impl Router {
             (&format!("net.ipv4.conf.{here}.rp_filter"), "1"),
         ])
     }
+
+    /// Takes an interface away at once; the kernel would only do so a while after its namespace.
+    pub fn detach(&self, from: &Attachment) -> Result<()> {
+        self.namespace.ip(&format!("link delete {}\n", from.router_interface()))
+    }
 }
 
 /// The network's address plus `n`.

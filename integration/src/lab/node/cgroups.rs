@@ -42,6 +42,13 @@ pub fn hierarchies() -> Result<Vec<Hierarchy>> {
     Ok(found)
 }
 
+/// Whether resources are controlled by v1 hierarchies, as on a hybrid host.
+pub fn is_v1() -> Result<bool> {
+    Ok(hierarchies()?
+        .iter()
+        .any(|hierarchy| hierarchy.options.split(',').any(|option| option == "memory")))
+}
+
 fn parse(mounts: &str) -> Vec<Hierarchy> {
     let hierarchy = |line: &str| {
         let mut fields = line.split(' ').skip(1);

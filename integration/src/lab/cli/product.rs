@@ -1,0 +1,46 @@
+//! The product's program, built in the profile that this program was built in: the same package set
+//! keeps the same features, so that nothing is compiled twice.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use serde_json::Value;
+
+use super::up::Options;
+
+pub fn program(options: &Options) -> Result<PathBuf> {
+    if let Some(given) = &options.windlass {
+        return given.canonicalize().with_context(|| format!("cannot find {}", given.display()));
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let release = options.release || !cfg!(debug_assertions);
+    let mut build = Command::new(cargo);
+    build
+        .args([
+            "build",
+            "--quiet",
+            "--package",
+            "integration",
+            "--package",
+            "windlass",
+            "--bin",
+            "windlass",
+        ])
+        .args(["--message-format", "json-render-diagnostics"])
+        .args(release.then_some("--release"))
+        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit());
+    let output = build.output().context("cannot run cargo to build the product")?;
+    if !output.status.success() {
+        bail!("cargo did not build the product ({})", output.status);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let executables = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let ours = message["target"]["name"] == "windlass";
+        message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
+    });
+    executables.last().context("cargo built no program `windlass`")
+}

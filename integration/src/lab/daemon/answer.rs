@@ -1,0 +1,144 @@
+//! What the daemon does with a request.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::request::{FaultRule, Request};
+use crate::lab::running::Lab;
+use crate::lab::{account, groups};
+use crate::region::State;
+
+/// An instance and its machine, for people and programs.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Status {
+    pub instance: String,
+    /// The group of nodes.
+    pub group: String,
+    pub zone: String,
+    pub address: String,
+    pub private_dns_name: String,
+    /// EC2's: `running`.
+    pub state: String,
+    /// Auto Scaling's: `Pending:Wait`.
+    pub lifecycle: Option<String>,
+    /// The machine's PID 1, while it runs.
+    pub pid: Option<u32>,
+    /// Why the machine could not be switched on.
+    pub trouble: Option<String>,
+    pub console: String,
+}
+
+pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
+    let region = &lab.region;
+    match request {
+        Request::Status => Ok(serde_json::to_value(statuses(lab))?),
+        Request::Environment => {
+            let variables: BTreeMap<_, _> = lab.environment.0.iter().cloned().collect();
+            Ok(serde_json::to_value(variables)?)
+        }
+        Request::Launch { group, count } => {
+            let known = account::GROUPS.map(|(name, _)| name);
+            if !known.contains(&group.as_str()) {
+                bail!("there is no group `{group}`\nhint: one of {}", known.join(", "));
+            }
+            let wanted = groups::desired(region, &lab.account, &group).await? + count;
+            groups::scale(region, &lab.account, &group, wanted).await?;
+            Ok(json!({"group": group, "desired": wanted}))
+        }
+        Request::Terminate { node } => {
+            let found = find(lab, &node)?;
+            groups::terminate(region, &lab.account, &found.instance).await?;
+            Ok(serde_json::to_value(found)?)
+        }
+        Request::Find { node } => Ok(serde_json::to_value(find(lab, &node)?)?),
+        Request::AddFault(rule) => {
+            region.faults().add(rule.to_rule()?);
+            Ok(Value::Null)
+        }
+        Request::ListFaults => {
+            let rules = region.faults().list();
+            let shown = rules
+                .iter()
+                .map(|(rule, hits)| json!({"rule": FaultRule::of(rule), "calls": hits}));
+            Ok(shown.collect())
+        }
+        Request::ClearFaults => {
+            region.faults().clear();
+            Ok(Value::Null)
+        }
+        Request::Advance { seconds } => {
+            region.clock().advance(Duration::from_secs(seconds));
+            Ok(json!({"now": region.clock().now().to_string()}))
+        }
+        Request::Skew { seconds } => {
+            region.clock().skew(time::Duration::seconds(seconds));
+            Ok(Value::Null)
+        }
+        Request::Calls { since } => Ok(serde_json::to_value(region.calls().since(since))?),
+        Request::End => bail!("the lab ends by its own loop"),
+    }
+}
+
+fn statuses(lab: &Lab) -> Vec<Status> {
+    let machines = lab.fleet.states();
+    lab.region.with(|state, _| {
+        let status = |instance: &crate::region::ec2::Instance| {
+            let machine = machines.get(&instance.id).cloned().unwrap_or_default();
+            Status {
+                group: group_of(lab, state, &instance.id),
+                zone: instance.zone.clone(),
+                address: instance.address.to_string(),
+                private_dns_name: instance.private_dns_name.clone(),
+                state: instance.state.name().to_owned(),
+                lifecycle: state
+                    .autoscaling
+                    .member(&instance.id)
+                    .map(|(_, member)| member.state.name().to_owned()),
+                pid: machine.pid,
+                trouble: machine.trouble,
+                console: lab.fleet.console(&instance.id).display().to_string(),
+                instance: instance.id.clone(),
+            }
+        };
+        state.ec2.instances().map(status).collect()
+    })
+}
+
+/// The group of nodes whose Auto Scaling group launched it; the tag outlives its membership.
+fn group_of(lab: &Lab, state: &State, instance: &str) -> String {
+    let tags = state.ec2.tags_of(instance);
+    let group = tags.get("aws:autoscaling:groupName").map(String::as_str).unwrap_or_default();
+    group.strip_prefix(&format!("{}-", lab.account.cluster)).unwrap_or(group).to_owned()
+}
+
+/// By instance id, private DNS name or its first label, or by any unambiguous part of them.
+fn find(lab: &Lab, node: &str) -> Result<Status> {
+    let all = statuses(lab);
+    let exact = |status: &&Status| {
+        status.instance == node
+            || status.private_dns_name == node
+            || status.private_dns_name.split('.').next() == Some(node)
+    };
+    if let Some(found) = all.iter().find(exact) {
+        return Ok(found.clone());
+    }
+    let part = |status: &&Status| {
+        status.state != "terminated"
+            && (status.instance.contains(node) || status.private_dns_name.contains(node))
+    };
+    let found: Vec<_> = all.iter().filter(part).collect();
+    match found.as_slice() {
+        [one] => Ok((*one).clone()),
+        [] => None.with_context(|| {
+            format!("no instance is called `{node}`\nhint: `cargo lab status` lists them")
+        }),
+        several => {
+            let names: Vec<_> = several.iter().map(|status| status.instance.as_str()).collect();
+            bail!("`{node}` may be any of {}", names.join(", "))
+        }
+    }
+}

@@ -1,0 +1,347 @@
+//! The machine room: a machine is switched on for each instance that EC2 launches, and off when
+//! EC2 says that it stops or goes.
+//!
+//! What happens to one machine happens in the order in which EC2 said so; machines do not wait for
+//! one another.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc};
+use tokio::task::JoinHandle;
+
+use super::account::{self, Account};
+use super::artifacts::containerd_store;
+use super::certificates::Authority;
+use super::control_plane::{self, ControlPlane};
+use super::network::{Attachment, Namespace, Router, dhcp};
+use super::node::{self, Node, Spec, cgroups};
+use super::site::Site;
+use crate::region::ec2::Instance;
+use crate::region::{Event, Region};
+
+/// How long a guest may take to power off before it is cut, as EC2 does after a while.
+const POWER_OFF: Duration = Duration::from_secs(10);
+
+/// Where machines stand and what they are made of.
+pub struct Room {
+    /// Names of namespaces and control groups begin so.
+    pub prefix: String,
+    /// Each machine's folder is in here.
+    pub folder: PathBuf,
+    /// The program that is run again inside.
+    pub program: PathBuf,
+    pub region: Region,
+    pub account: Account,
+    pub router: Router,
+    pub resolver: std::net::Ipv4Addr,
+    pub domain: String,
+    /// The lab's own authority, PEM.
+    pub authority: String,
+    /// The API server's name.
+    pub api: String,
+    pub debian: PathBuf,
+    pub baked: PathBuf,
+    pub control_plane: PathBuf,
+    /// What `/var/lib/containerd` is at first.
+    pub images: PathBuf,
+}
+
+/// All machines.
+pub struct Fleet {
+    room: Arc<Room>,
+    machines: Mutex<BTreeMap<String, Machine>>,
+}
+
+struct Machine {
+    orders: mpsc::UnboundedSender<Order>,
+    state: Arc<Mutex<State>>,
+    obeying: JoinHandle<()>,
+}
+
+/// What a machine is, for whoever looks.
+#[derive(Clone, Debug, Default)]
+pub struct State {
+    /// PID 1, while it runs.
+    pub pid: Option<u32>,
+    /// Why it could not be switched on.
+    pub trouble: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Order {
+    On,
+    Off,
+    Remove,
+}
+
+impl Fleet {
+    pub fn new(room: Room) -> Arc<Self> {
+        Arc::new(Self { room: Arc::new(room), machines: Mutex::default() })
+    }
+
+    pub fn room(&self) -> &Room {
+        &self.room
+    }
+
+    /// Follows EC2 until the task is dropped.
+    pub fn follow(self: &Arc<Self>) -> JoinHandle<()> {
+        let (fleet, mut events) = (self.clone(), self.room.region.events());
+        tokio::spawn(async move {
+            loop {
+                match next(&mut events).await {
+                    Some(Event::InstancePending { id }) => fleet.order(&id, &[Order::On]),
+                    Some(Event::InstanceRebooted { id }) => {
+                        fleet.order(&id, &[Order::Off, Order::On])
+                    }
+                    Some(
+                        Event::InstanceStopping { id }
+                        | Event::InstanceStopped { id }
+                        | Event::InstanceShuttingDown { id },
+                    ) => fleet.order(&id, &[Order::Off]),
+                    Some(Event::InstanceTerminated { id }) => {
+                        fleet.order(&id, &[Order::Off, Order::Remove])
+                    }
+                    Some(Event::InstanceRunning { .. }) => {}
+                    None => return,
+                }
+            }
+        })
+    }
+
+    /// Takes no more orders; returns when those that were given have been carried out.
+    pub async fn close(&self) {
+        let machines = std::mem::take(&mut *self.machines());
+        for machine in machines.into_values() {
+            drop(machine.orders);
+            let _ = machine.obeying.await;
+        }
+    }
+
+    pub fn states(&self) -> BTreeMap<String, State> {
+        let state = |machine: &Machine| machine.state.lock().expect("a machine's state").clone();
+        self.machines().iter().map(|(id, machine)| (id.clone(), state(machine))).collect()
+    }
+
+    /// The node's console: what its systemd and its journal said.
+    pub fn console(&self, id: &str) -> PathBuf {
+        self.room.folder.join(id).join("console.log")
+    }
+
+    fn order(&self, id: &str, orders: &[Order]) {
+        let mut machines = self.machines();
+        let machine = machines.entry(id.to_owned()).or_insert_with(|| Machine::new(&self.room, id));
+        for order in orders {
+            // The other end lives as long as this one.
+            let _ = machine.orders.send(*order);
+        }
+    }
+
+    fn machines(&self) -> MutexGuard<'_, BTreeMap<String, Machine>> {
+        self.machines.lock().expect("the machines")
+    }
+}
+
+impl Machine {
+    fn new(room: &Arc<Room>, id: &str) -> Self {
+        let (orders, mut inbox) = mpsc::unbounded_channel();
+        let state = Arc::<Mutex<State>>::default();
+        let (room, id, told) = (room.clone(), id.to_owned(), state.clone());
+        let obeying = tokio::spawn(async move {
+            let mut running = None;
+            while let Some(order) = inbox.recv().await {
+                let result = room.obey(&id, order, &mut running).await;
+                if let Err(error) = &result {
+                    tracing::error!("{order:?} of {id}: {error:#}");
+                }
+                let pid = running.as_ref().map(|running: &Running| running.node.pid);
+                let trouble = result.err().map(|error| format!("{error:#}"));
+                *told.lock().expect("a machine's state") = State { pid, trouble };
+            }
+        });
+        Self { orders, state, obeying }
+    }
+}
+
+struct Running {
+    node: Arc<Node>,
+    attachment: Attachment,
+    dhcp: JoinHandle<()>,
+}
+
+impl Room {
+    async fn obey(
+        self: &Arc<Self>,
+        id: &str,
+        order: Order,
+        running: &mut Option<Running>,
+    ) -> Result<()> {
+        match (order, running.take()) {
+            (Order::On, None) => *running = Some(self.switch_on(id).await?),
+            (Order::On, already) => *running = already,
+            (Order::Off, Some(on)) => self.switch_off(on).await?,
+            (Order::Off, None) => {}
+            (Order::Remove, _) => self.remove(id)?,
+        }
+        Ok(())
+    }
+
+    async fn switch_on(self: &Arc<Self>, id: &str) -> Result<Running> {
+        let instance = self.region.with(|state, _| state.ec2.instance(id).cloned());
+        let instance = instance.with_context(|| format!("EC2 knows no instance `{id}`"))?;
+        let attachment = self.attachment(&instance)?;
+        let authority = if account::is_control_plane(&instance) {
+            Some(self.cluster_authority().await?)
+        } else {
+            None
+        };
+
+        let room = self.clone();
+        let (made, attached) = (instance.clone(), attachment.clone());
+        // Mounts, links and copies block.
+        let namespace =
+            tokio::task::spawn_blocking(move || room.install(&made, &attached, authority.as_ref()))
+                .await??;
+        let offer = dhcp::Offer {
+            attachment: attachment.clone(),
+            resolver: self.resolver,
+            domain: self.domain.clone(),
+        };
+        let socket = dhcp::listen(self.router.namespace(), &offer)?;
+        let dhcp = tokio::spawn(dhcp::serve(socket, offer));
+        let (room, spec) = (self.clone(), self.spec(&instance, &namespace));
+        let node = tokio::task::spawn_blocking(move || Node::start(&room.program, spec)).await??;
+        Ok(Running { node: Arc::new(node), attachment, dhcp })
+    }
+
+    async fn switch_off(self: &Arc<Self>, running: Running) -> Result<()> {
+        running.dhcp.abort();
+        let room = self.clone();
+        tokio::task::spawn_blocking(move || {
+            running.node.end(POWER_OFF)?;
+            room.router.detach(&running.attachment)
+        })
+        .await?
+    }
+
+    /// Its disk goes; its console stays, as EC2 keeps it for a while.
+    fn remove(&self, id: &str) -> Result<()> {
+        let folder = self.folder.join(id);
+        for part in ["upper", "work", "root", "containerd"] {
+            let path = folder.join(part);
+            if path.exists() {
+                fs::remove_dir_all(&path)
+                    .with_context(|| format!("cannot remove {}", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Network and disk of a machine. A machine that was only off has its disk already.
+    fn install(
+        &self,
+        instance: &Instance,
+        attachment: &Attachment,
+        authority: Option<&Authority>,
+    ) -> Result<Namespace> {
+        let name = self.name(&instance.id);
+        let namespace = Namespace::create(&name)?;
+        self.router.attach(&namespace, attachment)?;
+        let spec = self.spec(instance, &namespace);
+        let new = !spec.upper().exists();
+        Node::prepare(&spec)?;
+        if new {
+            let site = Site {
+                hostname: &spec.hostname,
+                domain: &self.domain,
+                authority: &self.authority,
+                cgroup_v1: cgroups::is_v1()?,
+            };
+            site.install(&self.debian, &spec.upper())?;
+            containerd_store::copy(&self.images, &spec.folder.join("containerd"))?;
+            if let Some(authority) = authority {
+                let services = control_plane::SERVICES.parse()?;
+                ControlPlane { address: instance.address, names: vec![self.api.clone()], services }
+                    .install(authority, &spec.upper())?;
+            }
+        }
+        Ok(namespace)
+    }
+
+    fn spec(&self, instance: &Instance, namespace: &Namespace) -> Spec {
+        let mut layers = vec![self.baked.clone(), self.debian.clone()];
+        if account::is_control_plane(instance) {
+            layers.insert(0, self.control_plane.clone());
+        }
+        let hostname = instance.private_dns_name.split('.').next().unwrap_or_default().to_owned();
+        Spec {
+            name: self.name(&instance.id),
+            hostname,
+            namespace: namespace.path(),
+            folder: self.folder.join(&instance.id),
+            layers,
+        }
+    }
+
+    fn name(&self, id: &str) -> String {
+        format!("{}-{id}", self.prefix)
+    }
+
+    fn attachment(&self, instance: &Instance) -> Result<Attachment> {
+        self.region.with(|state, _| {
+            let interfaces = state.ec2.interfaces_of(&instance.id);
+            let primary = interfaces
+                .first()
+                .with_context(|| format!("{} has no network interface", instance.id))?;
+            let subnet =
+                state.ec2.subnet(&instance.subnet).map_err(|error| anyhow!("{}", error.message))?;
+            Ok(Attachment {
+                instance_id: instance.id.clone(),
+                mac: primary.mac.clone(),
+                address: instance.address,
+                subnet: subnet.cidr,
+            })
+        })
+    }
+
+    /// The cluster's authority as the operator reads it from S3.
+    pub async fn cluster_authority(&self) -> Result<Authority> {
+        let s3 = aws_sdk_s3::Client::new(&account::sdk(&self.region, &self.account.operator));
+        let mut parts = Vec::new();
+        for part in ["crt", "key"] {
+            let key = format!("{}/pki/kubernetes/1.{part}", self.account.cluster);
+            let object = s3.get_object().bucket(&self.account.bucket).key(&key).send().await;
+            let object = object
+                .with_context(|| format!("cannot read s3://{}/{key}", self.account.bucket))?;
+            parts.push(String::from_utf8(object.body.collect().await?.to_vec())?);
+        }
+        Authority::load(&parts[0], &parts[1])
+    }
+}
+
+/// The next event; after a gap, which a lab of this size does not have, the one behind it.
+async fn next(events: &mut broadcast::Receiver<Event>) -> Option<Event> {
+    loop {
+        match events.recv().await {
+            Ok(event) => return Some(event),
+            Err(RecvError::Lagged(lost)) => tracing::error!("{lost} events of EC2 were missed"),
+            Err(RecvError::Closed) => return None,
+        }
+    }
+}
+
+/// Ends every machine whose name begins so, and takes away what it had.
+pub fn clean(prefix: &str) -> Result<()> {
+    for name in cgroups::with_prefix(prefix)? {
+        node::clean(&name)?;
+    }
+    for namespace in Namespace::with_prefix(prefix)? {
+        namespace.delete()?;
+    }
+    Ok(())
+}

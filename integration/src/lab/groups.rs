@@ -1,0 +1,158 @@
+//! The account's Auto Scaling groups, through the API: one a group of nodes, over all subnets, with
+//! a launch hook that a node has to complete.
+
+use anyhow::{Context, Result};
+use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, LifecycleHookSpecification, Tag};
+use aws_sdk_ec2::types::{
+    InstanceType, LaunchTemplateHttpTokensState,
+    LaunchTemplateIamInstanceProfileSpecificationRequest,
+    LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateInstanceMetadataTagsState,
+    LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData, ResourceType,
+};
+use base64::Engine;
+use windlass::policies::CLUSTER_TAG;
+
+use super::account::{Account, GROUPS, sdk};
+use crate::region::Region;
+
+pub const LAUNCH_HOOK: &str = "windlass-launch";
+/// Long enough for a slow machine with many nodes.
+const LAUNCH_TIMEOUT_SECONDS: i32 = 300;
+const MAX_SIZE: i32 = 100;
+const INSTANCE_TYPE: &str = "m6i.large";
+
+/// The name of the Auto Scaling group for a group of nodes.
+pub fn name(account: &Account, group: &str) -> String {
+    format!("{}-{group}", account.cluster)
+}
+
+/// Makes launch templates and groups, all empty.
+pub async fn create(region: &Region, account: &Account, image: &str) -> Result<()> {
+    let config = sdk(region, &account.administrator);
+    let (ec2, autoscaling) =
+        (aws_sdk_ec2::Client::new(&config), aws_sdk_autoscaling::Client::new(&config));
+    for (group, kind) in GROUPS {
+        let name = name(account, group);
+        create_template(&ec2, account, group, kind, image)
+            .await
+            .with_context(|| format!("cannot make the launch template `{name}`"))?;
+        create_group(&autoscaling, account, group)
+            .await
+            .with_context(|| format!("cannot make the Auto Scaling group `{name}`"))?;
+    }
+    Ok(())
+}
+
+async fn create_template(
+    ec2: &aws_sdk_ec2::Client,
+    account: &Account,
+    group: &str,
+    kind: &str,
+    image: &str,
+) -> Result<()> {
+    let tag =
+        |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
+    let data = RequestLaunchTemplateData::builder()
+        .image_id(image)
+        .instance_type(InstanceType::from(INSTANCE_TYPE))
+        .iam_instance_profile(
+            LaunchTemplateIamInstanceProfileSpecificationRequest::builder()
+                .arn(&account.roles[kind].profile)
+                .build(),
+        )
+        .metadata_options(
+            LaunchTemplateInstanceMetadataOptionsRequest::builder()
+                .http_tokens(LaunchTemplateHttpTokensState::Required)
+                .http_put_response_hop_limit(1)
+                .instance_metadata_tags(LaunchTemplateInstanceMetadataTagsState::Enabled)
+                .build(),
+        )
+        .user_data(base64::engine::general_purpose::STANDARD.encode(account.user_data(group)))
+        .tag_specifications(
+            LaunchTemplateTagSpecificationRequest::builder()
+                .resource_type(ResourceType::Instance)
+                .tags(tag(CLUSTER_TAG, &account.cluster))
+                .tags(tag("Name", &name(account, group)))
+                .build(),
+        )
+        .build();
+    ec2.create_launch_template()
+        .launch_template_name(name(account, group))
+        .launch_template_data(data)
+        .send()
+        .await?;
+    Ok(())
+}
+
+async fn create_group(
+    autoscaling: &aws_sdk_autoscaling::Client,
+    account: &Account,
+    group: &str,
+) -> Result<()> {
+    let name = name(account, group);
+    let template = LaunchTemplateSpecification::builder()
+        .launch_template_name(&name)
+        .version("$Latest")
+        .build();
+    let hook = LifecycleHookSpecification::builder()
+        .lifecycle_hook_name(LAUNCH_HOOK)
+        .lifecycle_transition("autoscaling:EC2_INSTANCE_LAUNCHING")
+        .heartbeat_timeout(LAUNCH_TIMEOUT_SECONDS)
+        .default_result("ABANDON")
+        .build();
+    let tag =
+        Tag::builder().key(CLUSTER_TAG).value(&account.cluster).propagate_at_launch(false).build();
+    autoscaling
+        .create_auto_scaling_group()
+        .auto_scaling_group_name(&name)
+        .launch_template(template)
+        .min_size(0)
+        .max_size(MAX_SIZE)
+        .desired_capacity(0)
+        .vpc_zone_identifier(account.subnets.join(","))
+        .lifecycle_hook_specification_list(hook)
+        .tags(tag)
+        .send()
+        .await?;
+    Ok(())
+}
+
+/// Scales a group of nodes to so many.
+pub async fn scale(region: &Region, account: &Account, group: &str, to: i32) -> Result<()> {
+    let autoscaling = aws_sdk_autoscaling::Client::new(&sdk(region, &account.administrator));
+    let name = name(account, group);
+    autoscaling
+        .set_desired_capacity()
+        .auto_scaling_group_name(&name)
+        .desired_capacity(to)
+        .send()
+        .await
+        .with_context(|| format!("cannot scale `{name}` to {to}"))?;
+    Ok(())
+}
+
+/// How many instances a group of nodes wants to have.
+pub async fn desired(region: &Region, account: &Account, group: &str) -> Result<i32> {
+    let autoscaling = aws_sdk_autoscaling::Client::new(&sdk(region, &account.administrator));
+    let name = name(account, group);
+    let found =
+        autoscaling.describe_auto_scaling_groups().auto_scaling_group_names(&name).send().await?;
+    let group = found
+        .auto_scaling_groups()
+        .first()
+        .with_context(|| format!("no Auto Scaling group `{name}`"))?;
+    Ok(group.desired_capacity().unwrap_or_default())
+}
+
+/// Terminates an instance and makes its group smaller by one.
+pub async fn terminate(region: &Region, account: &Account, instance: &str) -> Result<()> {
+    let autoscaling = aws_sdk_autoscaling::Client::new(&sdk(region, &account.administrator));
+    autoscaling
+        .terminate_instance_in_auto_scaling_group()
+        .instance_id(instance)
+        .should_decrement_desired_capacity(true)
+        .send()
+        .await
+        .with_context(|| format!("cannot terminate `{instance}`"))?;
+    Ok(())
+}
