@@ -22,12 +22,10 @@ pub fn answer(
         root.push(Element::text("requestId", request_id));
         content.into_children().into_iter().for_each(|child| root.push(child));
     } else {
-        let children = content.into_children();
-        if !children.is_empty() {
-            let mut result = Element::new(format!("{action}Result"));
-            children.into_iter().for_each(|child| result.push(child));
-            root.push(result);
-        }
+        // An empty one too: botocore looks for it.
+        let mut result = Element::new(format!("{action}Result"));
+        content.into_children().into_iter().for_each(|child| result.push(child));
+        root.push(result);
         root.push(Element::new("ResponseMetadata").field("RequestId", request_id));
     }
     xml(200, request_id, root.document(Some(namespace(service))))
@@ -87,4 +85,17 @@ fn xml(status: u16, request_id: &str, document: String) -> Response<Bytes> {
         .header("x-amzn-requestid", request_id)
         .body(Bytes::from(document))
         .expect("a status and two plain headers")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Without it boto3 fails with a KeyError on what the service has done.
+    #[test]
+    fn an_answer_that_says_nothing_has_a_result_all_the_same() {
+        let told = answer(Service::AutoScaling, "PutLifecycleHook", "1", Element::answer());
+        let body = String::from_utf8_lossy(told.body());
+        assert!(body.contains("<PutLifecycleHookResult/><ResponseMetadata>"), "{body}");
+    }
 }

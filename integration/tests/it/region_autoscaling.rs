@@ -352,7 +352,10 @@ async fn hooks_have_their_defaults_and_bounds() {
         ]
     );
     let unknown = client.describe_lifecycle_hooks().auto_scaling_group_name("none").send().await;
-    assert_eq!(refusal(unknown), "400 ValidationError: AutoScalingGroup name not found - null");
+    assert_eq!(
+        refusal(unknown),
+        "400 ValidationError: AutoScalingGroup name not found - AutoScalingGroup 'none' not found"
+    );
 }
 
 /// API Reference, "TerminateInstanceInAutoScalingGroup".

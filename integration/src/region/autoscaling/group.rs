@@ -199,7 +199,7 @@ pub(super) fn zones_of(state: &State, subnets: &[String]) -> Result<Vec<String>,
 
 impl super::AutoScaling {
     pub(super) fn group_mut(&mut self, name: &str) -> Result<&mut Group, ServiceError> {
-        self.groups.get_mut(name).ok_or_else(no_group)
+        self.groups.get_mut(name).ok_or_else(|| no_group(name))
     }
 
     /// SetDesiredCapacity.
@@ -268,6 +268,6 @@ pub(super) fn invalid(message: impl Into<String>) -> ServiceError {
     ServiceError::client("ValidationError", message)
 }
 
-pub(super) fn no_group() -> ServiceError {
-    invalid("AutoScalingGroup name not found - null")
+pub(super) fn no_group(name: &str) -> ServiceError {
+    invalid(format!("AutoScalingGroup name not found - AutoScalingGroup '{name}' not found"))
 }

@@ -115,7 +115,7 @@ fn finish(state: &mut State, name: &str, instance: &str, end: End<'_>, now: Offs
 
 /// The instance that the action holds up.
 fn instance_of(state: &State, action: ActionRef<'_>) -> Result<String, ServiceError> {
-    let group = state.autoscaling.group(action.group).ok_or_else(no_group)?;
+    let group = state.autoscaling.group(action.group).ok_or_else(|| no_group(action.group))?;
     let found = group.members.values().find(|member| {
         let pending = member.state.actions().and_then(|actions| actions.get(action.hook));
         pending.is_some_and(|pending| match action.by {

@@ -51,7 +51,7 @@ pub fn delete(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
 
 pub fn describe(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
     let name = required(call.params, "AutoScalingGroupName")?;
-    let group = state.autoscaling.group(name).ok_or_else(no_group)?;
+    let group = state.autoscaling.group(name).ok_or_else(|| no_group(name))?;
     let names = call.params.list("LifecycleHookNames");
     let found =
         group.hooks.values().filter(|hook| names.is_empty() || names.contains(&hook.name.as_str()));
