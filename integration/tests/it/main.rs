@@ -6,6 +6,7 @@ mod boot_apiserver;
 mod boot_bad_input;
 mod boot_scene;
 mod boot_worker;
+mod conformance;
 mod lab_kubernetes;
 mod lab_node;
 mod operator_cluster;

@@ -1,0 +1,3 @@
+"""Where moto is wrong or lenient: the step, and why the region answers otherwise."""
+
+REASONS = {}
