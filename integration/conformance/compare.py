@@ -9,6 +9,7 @@ a step that `differences.py` does not name, or agree in one that it does.
 import argparse
 import json
 import sys
+import traceback
 
 import differences
 from recorder import Side
@@ -26,8 +27,17 @@ def main():
     for scenario in SCENARIOS:
         for side in sides:
             side.scenario = scenario.__name__.rsplit(".", 1)[-1]
-            scenario.run(side)
+            run(scenario, side)
     sys.exit(report(*(side.outcomes for side in sides)))
+
+
+def run(scenario, side):
+    """A scenario that cannot go on must not hide what the others have to say."""
+    try:
+        scenario.run(side)
+        side.outcomes[f"{side.scenario}: its end"] = "reached"
+    except Exception:
+        side.outcomes[f"{side.scenario}: its end"] = f"not reached on this side: {traceback.format_exc()}"
 
 
 def report(region, moto):

@@ -1,3 +1,26 @@
 """Where moto is wrong or lenient: the step, and why the region answers otherwise."""
 
-REASONS = {}
+REASONS = {
+    "s3: create one with a bad name": "moto takes any name; \"General purpose bucket naming rules\"",
+    "s3: put with a wrong CRC32": "moto verifies no checksum; \"Checking object integrity in Amazon S3\"",
+    "s3: put with a wrong MD5": "moto does not verify Content-MD5; \"PutObject\"",
+    "s3: put with an MD5 that is none": "moto does not read Content-MD5; \"Error responses\", InvalidDigest",
+    "s3: put with too much metadata": "moto has no limit of 2 KB; \"Working with object metadata\"",
+    "s3: delete if it is there": "moto takes `*` for an ETag; \"How to perform conditional deletes\"",
+    "s3: list with a token that is none": "moto fails with a 500; \"ListObjectsV2\", ContinuationToken",
+    "s3: set versioning to nonsense": "moto keeps any status; \"PutBucketVersioning\" has an enumeration",
+    "s3: get a version that is none": "moto does not check the form of an ID; \"Error responses\", InvalidArgument",
+    "s3: get a delete marker": "moto says 404; \"Working with delete markers\" says 405 and Allow",
+    "s3: delete the marker": "moto does not say that it was one; \"Working with delete markers\"",
+    "s3: public access block of a new bucket": "moto's new buckets have none; \"Blocking public access\": all four are on since April 2023",
+    "s3: encryption of a new bucket": "moto's new buckets have none; \"Setting default server-side encryption behavior\": SSE-S3",
+    "s3: delete all versions": "moto does not heed Quiet; \"DeleteObjects\"",
+    "ec2: describe them terminated": "moto keeps the subnet; \"Instance states\": a terminated instance has given back its interface",
+    "ec2: start a terminated one": "moto restarts the dead; \"Error codes\", IncorrectInstanceState",
+    "ec2: describe an ID that is none": "moto does not check the form of an ID; \"Error codes\", InvalidInstanceID.Malformed",
+    "ec2: run an unknown type": "moto takes any type; \"RunInstances\", InstanceType",
+    "ec2: run more than at most": "moto does not compare the two; \"RunInstances\", MinCount",
+    "templates: add a version on a source": "moto does not take over the source's data; \"CreateLaunchTemplateVersion\", SourceVersion",
+    "templates: describe the latest": "as above",
+    "templates: delete an absent template": "moto wants an ID; \"DeleteLaunchTemplate\": the ID or the name",
+}

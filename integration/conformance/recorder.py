@@ -11,7 +11,8 @@ import time
 import boto3
 import jmespath
 from botocore.config import Config
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 REGION = "eu-west-1"
 ID = re.compile(r"\b(i|r|vpc|subnet|rtb|rtbassoc|eni|eni-attach|sg|lt|igw|ami|vol|acl|dopt|vpc-cidr-assoc)-[0-9a-f]{8,17}\b")
@@ -46,6 +47,9 @@ class Side:
         except ClientError as error:
             status = error.response["ResponseMetadata"]["HTTPStatusCode"]
             outcome, answer = f"{status} {error.response['Error']['Code']}", {}
+        except (BotoCoreError, ResponseParserError) as error:
+            # The answer was none that boto3 understands.
+            outcome, answer = f"no answer: {type(error).__name__}", {}
         else:
             outcome = jmespath.search(show, answer) if show else "done"
         name = f"{self.scenario}: {name}"
@@ -53,6 +57,14 @@ class Side:
             raise ValueError(f"two steps are called `{name}`")
         self.outcomes[name] = self._even(outcome)
         return answer
+
+    def tidy(self, call):
+        """Makes the call for its effect, whatever comes of it: what one side let through must not
+        show in later steps."""
+        try:
+            call()
+        except ClientError:
+            pass
 
     def call(self, value, name):
         """From here on `value` is called `<name>` in outcomes."""

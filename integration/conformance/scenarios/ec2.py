@@ -45,7 +45,7 @@ def instances(at, subnets):
     describe = lambda **more: ec2.describe_instances(**{"InstanceIds": ids, **more})
     running = lambda answer: all(it["State"]["Name"] == "running" for held in answer["Reservations"] for it in held["Instances"])
     at.until(describe, running)
-    at.step("describe them", describe, f"Reservations[].Instances[].{seen}")
+    at.step("describe them", describe, f"sort_by(Reservations[].Instances[], &AmiLaunchIndex)[].{seen}")
     at.step("their tags", describe, "Reservations[].Instances[].sort_by(Tags, &Key)[].[Key, Value]")
     at.step("their groups", describe, "Reservations[].Instances[].SecurityGroups[].[GroupName]")
     at.step("their interfaces", describe, "Reservations[].Instances[].NetworkInterfaces[].[Attachment.DeviceIndex, SubnetId, Status, SourceDestCheck]")

@@ -38,7 +38,6 @@ def run(at):
     at.step("describe an instance", lambda: groups.describe_auto_scaling_instances(InstanceIds=[one]), "AutoScalingInstances[].[AutoScalingGroupName, LifecycleState, HealthStatus]")
     at.step("describe an instance of no group", lambda: groups.describe_auto_scaling_instances(InstanceIds=["i-0123456789abcdef0"]), "AutoScalingInstances")
     at.step("describe an absent group", lambda: groups.describe_auto_scaling_groups(AutoScalingGroupNames=["none"]), "AutoScalingGroups")
-    at.step("delete while it has instances", lambda: groups.delete_auto_scaling_group(AutoScalingGroupName=GROUP))
     at.step("scale down", lambda: scale(0))
     at.until(describe, in_service(0))
     at.step("scaled down", describe, "AutoScalingGroups[].Instances")
