@@ -23,4 +23,12 @@ REASONS = {
     "templates: add a version on a source": "moto does not take over the source's data; \"CreateLaunchTemplateVersion\", SourceVersion",
     "templates: describe the latest": "as above",
     "templates: delete an absent template": "moto wants an ID; \"DeleteLaunchTemplate\": the ID or the name",
+    "groups: create from an absent template": "moto lets EC2's code through; \"CreateAutoScalingGroup\" has ValidationError",
+    "groups: create with more than at most": "moto does not compare the two; \"CreateAutoScalingGroup\", DesiredCapacity",
+    "groups: create it again": "moto takes the name twice; \"CreateAutoScalingGroup\", AlreadyExists",
+    "groups: their zones": "moto fills one subnet; \"Auto Scaling benefits for application architecture\", instance distribution",
+    "groups: its instances": "moto shows the template's default version instead of the group's; \"Instance\", LaunchTemplate",
+    "groups: scale beyond the most": "moto does not look at MaxSize; \"SetDesiredCapacity\", DesiredCapacity",
+    "groups: scale an absent group": "moto fails with a page of HTML; \"Common errors\", ValidationError",
+    "groups: how it is spelled that it is well": "moto writes Healthy; \"AutoScalingInstanceDetails\": HEALTHY and UNHEALTHY",
 }

@@ -15,9 +15,13 @@ def run(at):
         "MinSize": 0, "MaxSize": 4, "DesiredCapacity": 2, "VPCZoneIdentifier": zones, "Tags": [TAG], **more,
     })
     at.step("create from an absent template", lambda: create(LaunchTemplate={"LaunchTemplateName": "none", "Version": "1"}))
-    at.step("create with more than at most", lambda: create(DesiredCapacity=9))
+    at.step("create with more than at most", lambda: create(AutoScalingGroupName="many", DesiredCapacity=9))
+    at.tidy(lambda: groups.delete_auto_scaling_group(AutoScalingGroupName="many", ForceDelete=True))
+    empty = lambda: create(AutoScalingGroupName="empty", DesiredCapacity=0)
+    at.step("create an empty one", empty)
+    at.step("create it again", empty)
+    at.step("delete it", lambda: groups.delete_auto_scaling_group(AutoScalingGroupName="empty"))
     at.step("create", create)
-    at.step("create it again", create)
     describe = lambda: groups.describe_auto_scaling_groups(AutoScalingGroupNames=[GROUP])
     in_service = lambda count: lambda answer: [it["LifecycleState"] for it in answer["AutoScalingGroups"][0]["Instances"]] == ["InService"] * count
     at.until(describe, in_service(2))
@@ -25,7 +29,8 @@ def run(at):
     at.step("its instances", describe, "AutoScalingGroups[].Instances[].[LifecycleState, HealthStatus, ProtectedFromScaleIn, LaunchTemplate.Version]")
     at.step("their zones", describe, "sort(AutoScalingGroups[].Instances[].AvailabilityZone)")
     tagged = [{"Name": "tag:aws:autoscaling:groupName", "Values": [GROUP]}, {"Name": "tag:windlass:cluster", "Values": ["prod"]}]
-    at.step("what EC2 says of them", lambda: at.ec2.describe_instances(Filters=tagged), "Reservations[].Instances[].[State.Name, InstanceType]")
+    running = [*tagged, {"Name": "instance-state-name", "Values": ["running"]}]
+    at.step("what EC2 says of them", lambda: at.ec2.describe_instances(Filters=running), "Reservations[].Instances[].[State.Name, InstanceType]")
     scale = lambda count: groups.set_desired_capacity(AutoScalingGroupName=GROUP, DesiredCapacity=count)
     at.step("scale up", lambda: scale(3))
     at.until(describe, in_service(3))
@@ -35,7 +40,9 @@ def run(at):
     at.step("update", lambda: groups.update_auto_scaling_group(AutoScalingGroupName=GROUP, MaxSize=6))
     at.step("updated", describe, "AutoScalingGroups[].MaxSize")
     one = describe()["AutoScalingGroups"][0]["Instances"][0]["InstanceId"]
-    at.step("describe an instance", lambda: groups.describe_auto_scaling_instances(InstanceIds=[one]), "AutoScalingInstances[].[AutoScalingGroupName, LifecycleState, HealthStatus]")
+    instance = lambda: groups.describe_auto_scaling_instances(InstanceIds=[one])
+    at.step("describe an instance", instance, "AutoScalingInstances[].[AutoScalingGroupName, LifecycleState]")
+    at.step("how it is spelled that it is well", instance, "AutoScalingInstances[].HealthStatus")
     at.step("describe an instance of no group", lambda: groups.describe_auto_scaling_instances(InstanceIds=["i-0123456789abcdef0"]), "AutoScalingInstances")
     at.step("describe an absent group", lambda: groups.describe_auto_scaling_groups(AutoScalingGroupNames=["none"]), "AutoScalingGroups")
     at.step("scale down", lambda: scale(0))

@@ -36,12 +36,29 @@ async fn the_region_answers_boto3_as_moto_does() -> Result<()> {
         .args(["--region", &format!("http://{}", listening.address())])
         .args(["--moto", &moto.endpoint])
         .output();
-    let said = tokio::time::timeout(SCRIPT_RUNS, script).await.context("compare.py did not end")??;
+    let said =
+        tokio::time::timeout(SCRIPT_RUNS, script).await.context("compare.py did not end")??;
     time_goes_on.abort();
     moto.stop().await?;
-    let (verdicts, complaints) = (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+    let (verdicts, complaints) =
+        (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
     assert!(said.status.success(), "{verdicts}\n{complaints}");
     println!("{verdicts}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unmodified_boto3_and_the_aws_cli_work() -> Result<()> {
+    let python = python()?;
+    let (region, credentials) = region()?;
+    let listening = serve::http(&region, TcpListener::bind("127.0.0.1:0")?)?;
+    let script = script(&python, &credentials)
+        .arg("smoke.py")
+        .env("AWS_ENDPOINT_URL", format!("http://{}", listening.address()))
+        .output();
+    let said =
+        tokio::time::timeout(SCRIPT_RUNS, script).await.context("smoke.py did not end")??;
+    assert!(said.status.success(), "{}", String::from_utf8_lossy(&said.stderr));
     Ok(())
 }
 
@@ -71,7 +88,9 @@ impl Moto {
             .spawn()
             .with_context(|| format!("cannot run {}", python.display()))?;
         let mut lines = BufReader::new(child.stdout.take().context("moto's output")?).lines();
-        let line = tokio::time::timeout(MOTO_STARTS, lines.next_line()).await.context("moto did not start")??;
+        let line = tokio::time::timeout(MOTO_STARTS, lines.next_line())
+            .await
+            .context("moto did not start")??;
         let Some(port) = line else { bail!("moto ended before it said its port") };
         Ok(Self { child, endpoint: format!("http://127.0.0.1:{port}") })
     }
@@ -104,12 +123,24 @@ fn script(python: &Path, credentials: &Credentials) -> Command {
 fn python() -> Result<PathBuf> {
     let version = run::output(&mut run::command("python3", ["--version"]))?;
     let key = Key::default().with(REQUIREMENTS).with(version);
-    let folder = Cache::open()?.ensure("conformance-python", &key, &Progress::quiet(), |folder| {
-        run::output(run::command("python3", ["-m", "venv"]).arg(folder))?;
-        let packages = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes", "-r"];
-        run::output(run::command(folder.join("bin/python"), packages).arg(self::folder().join("requirements.txt")))?;
-        Ok(())
-    })?;
+    let folder =
+        Cache::open()?.ensure("conformance-python", &key, &Progress::quiet(), |folder| {
+            run::output(run::command("python3", ["-m", "venv"]).arg(folder))?;
+            let packages = [
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--disable-pip-version-check",
+                "--require-hashes",
+                "-r",
+            ];
+            run::output(
+                run::command(folder.join("bin/python"), packages)
+                    .arg(self::folder().join("requirements.txt")),
+            )?;
+            Ok(())
+        })?;
     // Not the scripts beside it: the folder was built under another name.
     Ok(folder.join("bin/python"))
 }

@@ -22,5 +22,6 @@ mod region_hops;
 mod region_imds;
 mod region_policies;
 mod region_s3;
+mod region_s3_wire;
 mod region_signatures;
 mod region_simulated;

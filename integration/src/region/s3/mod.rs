@@ -96,6 +96,12 @@ fn prepare(
     {
         parts.headers.insert(HOST, host);
     }
+    if presigned::is_version_2(parts) {
+        return Err(s3_error!(
+            InvalidRequest,
+            "The authorization mechanism you have provided is not supported. Please use AWS4-HMAC-SHA256."
+        ));
+    }
     if let Some(caller) = caller
         && presigned::is_presigned(parts)
     {

@@ -23,6 +23,12 @@ pub fn is_presigned(request: &Parts) -> bool {
     pairs(request).iter().any(|(name, _)| name == SIGNATURE)
 }
 
+/// Whether it is a URL of Signature Version 2, which S3 takes for no bucket made since June 2020
+/// ("AWS Signature Version 2 turned off for Amazon S3").
+pub fn is_version_2(request: &Parts) -> bool {
+    pairs(request).iter().any(|(name, _)| name == "AWSAccessKeyId")
+}
+
 /// The query without its signature, which `s3s` must not see again.
 pub fn without_signature(query: &str) -> String {
     query
