@@ -8,38 +8,39 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use aws_smithy_runtime_api::client::dns::{DnsFuture, ResolveDns, ResolveDnsError};
 use hickory_resolver::TokioResolver;
 use hickory_resolver::net::NetError;
 use hyper_util::client::legacy::connect::dns::Name;
+use tokio::sync::OnceCell;
 
-/// The system's resolver, as `/etc/resolv.conf` and `/etc/hosts` describe it.
-#[derive(Clone)]
-pub struct Dns(Arc<TokioResolver>);
+/// The system's resolver, as `/etc/resolv.conf` and `/etc/hosts` describe it. They are read at the
+/// first look-up, not before: early in a boot DHCP may not have written them yet, and by the time
+/// that somebody asks for a name IMDS has answered.
+#[derive(Clone, Default)]
+pub struct Dns(Arc<OnceCell<TokioResolver>>);
 
 impl Dns {
-    /// Reads the system's configuration. Must be called within a tokio runtime.
-    pub fn from_system() -> Result<Self, NetError> {
-        let mut builder = TokioResolver::builder_tokio()?;
-        builder.options_mut().attempts = 3;
-        Ok(Self(Arc::new(builder.build()?)))
+    /// The system's resolver.
+    pub fn system() -> Self {
+        Self::default()
     }
 
     /// The addresses of `name`.
     pub async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
-        Ok(self.0.lookup_ip(name).await?.iter().collect())
+        let resolver = self.0.get_or_try_init(async || read()).await?;
+        Ok(resolver.lookup_ip(name).await?.iter().collect())
     }
+}
+
+fn read() -> Result<TokioResolver, NetError> {
+    let mut builder = TokioResolver::builder_tokio()?;
+    builder.options_mut().attempts = 3;
+    builder.build()
 }
 
 impl fmt::Debug for Dns {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Dns")
-    }
-}
-
-impl ResolveDns for Dns {
-    fn resolve_dns<'a>(&'a self, name: &'a str) -> DnsFuture<'a> {
-        DnsFuture::new(async move { self.lookup(name).await.map_err(ResolveDnsError::new) })
     }
 }
 

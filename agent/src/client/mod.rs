@@ -7,9 +7,11 @@ pub mod calls;
 pub mod credentials;
 pub mod dns;
 pub mod ec2;
+pub mod http;
 pub mod imds;
 pub mod s3;
 pub mod sts;
+mod trust;
 pub mod wire;
 
 pub use wire::Wire;

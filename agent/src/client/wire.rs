@@ -1,21 +1,15 @@
 //! What all clients share: one HTTP client, one resolver, one source of time.
-//!
-//! TLS trusts the system's store, as an operator expects who put a CA there; where there is no
-//! store (a chroot with nothing else in it) Mozilla's roots are built in.
 
 use std::time::Duration;
 
 use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_async::time::{SharedTimeSource, SystemTimeSource};
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
 use aws_smithy_runtime_api::client::http::SharedHttpClient;
 use aws_smithy_types::timeout::TimeoutConfig;
-use base64::Engine;
 
 use super::dns::Dns;
+use super::http::Http;
 
 /// A server that accepts a request and then says nothing is given up after this, and the request
 /// tried again: the SDK by itself would wait for ever.
@@ -36,12 +30,8 @@ impl Wire {
     /// Real sockets, the system's resolver, trust store and clock. Must be called within a tokio
     /// runtime.
     pub fn real() -> anyhow::Result<Self> {
-        let dns = Dns::from_system()?;
-        let trust = TlsContext::builder().with_trust_store(trust_store()).build()?;
-        let http = Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .tls_context(trust)
-            .build_with_resolver(dns.clone());
+        let dns = Dns::system();
+        let http = SharedHttpClient::new(Http::new(dns.clone()));
         Ok(Self { http, time: SharedTimeSource::new(SystemTimeSource::new()), dns: Some(dns) })
     }
 
@@ -61,17 +51,4 @@ impl Wire {
             .time_source(self.time.clone())
             .timeout_config(TimeoutConfig::builder().read_timeout(SILENCE).build())
     }
-}
-
-fn trust_store() -> TrustStore {
-    let system = rustls_native_certs::load_native_certs().certs;
-    let roots = if system.is_empty() { webpki_root_certs::TLS_SERVER_ROOT_CERTS } else { &system };
-    roots
-        .iter()
-        .fold(TrustStore::empty(), |store, der| store.with_pem_certificate(certificate_pem(der)))
-}
-
-fn certificate_pem(der: &[u8]) -> Vec<u8> {
-    let body = base64::engine::general_purpose::STANDARD.encode(der);
-    format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n").into_bytes()
 }

@@ -133,7 +133,7 @@ impl Scene {
 
     pub fn wire(&self) -> Wire {
         let client = InProcess::instance(&self.region, self.address);
-        Wire { http: client.client(), time: client.time(), dns: Dns::from_system().ok() }
+        Wire { http: client.client(), time: client.time(), dns: Some(Dns::system()) }
     }
 
     /// What a person reads when `windlass boot` fails, and what it leaves with.

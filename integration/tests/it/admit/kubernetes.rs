@@ -152,14 +152,14 @@ impl World {
     async fn admit(&mut self) {
         let own = self.scene.launch(Launch { role: CONTROL_PLANE, ..Launch::WORKER });
         let mut machine = self.scene.machine(&own).await;
-        machine.wire.dns = Some(Dns::from_system().expect("the system's resolver"));
+        machine.wire.dns = Some(Dns::system());
         self.tasks.push(tokio::spawn(self.scene.admitter_with_api(&machine)));
     }
 
     async fn worker(&self) -> Machine {
         let instance = self.scene.launch(Launch::WORKER);
         let mut machine = self.scene.machine(&instance).await;
-        machine.wire.dns = Some(Dns::from_system().expect("the system's resolver"));
+        machine.wire.dns = Some(Dns::system());
         machine
     }
 
