@@ -69,6 +69,9 @@ pub struct Host {
     pub interface: String,
     /// Whether this is a container with a service manager in it rather than a machine of its own.
     pub container: bool,
+    /// Whether `/etc/resolv.conf` names systemd-resolved's own address, which in a pod is nobody's.
+    #[serde(default)]
+    pub stub_resolver: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -122,7 +122,15 @@ fn host(machine: &Machine, primary: Link) -> anyhow::Result<Host> {
         mtu: primary.mtu_bytes,
         interface: primary.name,
         container: machine.is_container(),
+        stub_resolver: names_a_stub(machine),
     })
+}
+
+/// By the link that systemd-resolved.service(8) recommends, not by the file's contents: it may not
+/// have been written yet.
+fn names_a_stub(machine: &Machine) -> bool {
+    let target = std::fs::read_link(machine.path("/etc/resolv.conf"));
+    target.is_ok_and(|target| target.ends_with("systemd/resolve/stub-resolv.conf"))
 }
 
 /// What the image says of itself; an image that nobody baked says nothing.

@@ -22,6 +22,9 @@ const KUBECONFIG: &str = "/etc/kubernetes/kubelet.kubeconfig";
 const AUTHORITIES: &str = "/etc/kubernetes/pki/ca.crt";
 const CREDENTIAL_PROVIDERS: &str = "/etc/kubernetes/credential-providers.yaml";
 const STATIC_PODS: &str = "/etc/kubernetes/manifests";
+/// Where systemd-resolved lists the servers that it asks itself; with its own address a pod (CoreDNS
+/// first of all) would ask itself.
+const REAL_RESOLVERS: &str = "/run/systemd/resolve/resolv.conf";
 
 /// All that kubelet reads when it starts, for pod CIDRs of these sizes.
 pub(super) fn plan(
@@ -106,6 +109,9 @@ fn configuration(
     }
     if config.node.role == Role::ControlPlane {
         configuration["staticPodPath"] = json!(STATIC_PODS);
+    }
+    if facts.host.stub_resolver {
+        configuration["resolvConf"] = json!(REAL_RESOLVERS);
     }
     if node_ips(facts, config).first().is_some_and(IpAddr::is_ipv6) {
         configuration["address"] = json!("::");
