@@ -15,9 +15,15 @@ use crate::exchange::{Denied, Grant, Keys, Request, UserId};
 use crate::pki::{PrivateKey, Subject};
 use crate::report::Outcome;
 
-/// From the request to the first look: an admitter lists the inbox every 100 ms, reads, signs and
-/// writes, each of which takes S3 some 30 ms. Looks cost money and a look too early is lost.
-const LOOKS_MS: [u64; 8] = [140, 80, 80, 120, 200, 300, 500, 700];
+/// How long an admitter that expects us takes: it lists the inbox every 100 ms, so half of that on
+/// average and a little for its own work, and then list, request and grant are a round trip each.
+const ADMITTERS_OWN: Duration = Duration::from_millis(60);
+const ADMITTERS_ROUND_TRIPS: u32 = 3;
+/// A request that had to be repeated says nothing about the next round trip.
+const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(150);
+/// Between looks after the first. Each costs money, and one too early is lost: the third still
+/// falls within the admitter's next listing, then something is slow.
+const LOOKS_MS: [u64; 7] = [40, 40, 120, 200, 300, 500, 700];
 /// From then on; with a fifth of jitter, so that a boot storm spreads.
 const LATER: Duration = Duration::from_secs(1);
 /// A refusal is looked for after this many looks found no grant, and then as often again.
@@ -52,10 +58,12 @@ pub fn new_request(asking: Asking<'_>) -> anyhow::Result<Request> {
 
 /// The request is in the inbox. One that lies there already is left: it can only be this
 /// instance's own, of an earlier run.
-pub async fn request(asking: Asking<'_>) -> Result<Done<()>, Stop> {
+/// Leaves how long S3 took.
+pub async fn request(asking: Asking<'_>) -> Result<Done<Duration>, Stop> {
     let Asking { store, keys, user, revision, wanted, .. } = asking;
     let object = keys.request(user);
     let bytes = serde_json::to_vec_pretty(&new_request(asking)?).map_err(anyhow::Error::from)?;
+    let began = Instant::now();
     let put = async || store.put(&object, bytes.clone(), Condition::Absent).await;
     let written = persistently(put).await.map_err(|error| {
         let listed = revision.config.admission.role_ids.join("`, `");
@@ -70,15 +78,19 @@ pub async fn request(asking: Asking<'_>) -> Result<Done<()>, Stop> {
             (Outcome::Unchanged, "the request of an earlier run is in the inbox".to_owned())
         }
     };
-    Ok(Done { value: (), outcome, detail })
+    Ok(Done { value: began.elapsed(), outcome, detail })
 }
 
-/// The grant, when it is there and counts.
-pub async fn grant(asking: Asking<'_>, deadline: Deadline) -> Result<Done<Grant>, Stop> {
+/// The grant, when it is there and counts. `round_trip` is what S3 took for the request.
+pub async fn grant(
+    asking: Asking<'_>,
+    round_trip: Duration,
+    deadline: Deadline,
+) -> Result<Done<Grant>, Stop> {
     let began = Instant::now();
     let mut last = "the grant is not there".to_owned();
     for look in 0.. {
-        let pause = pause(look);
+        let pause = pause(look, round_trip);
         if Instant::now() + pause >= deadline.at {
             break;
         }
@@ -154,9 +166,12 @@ pub fn describe(grant: &Grant) -> String {
     cidrs.join(" and ")
 }
 
-fn pause(look: usize) -> Duration {
-    match LOOKS_MS.get(look) {
-        Some(ms) => Duration::from_millis(*ms),
-        None => LATER.mul_f64(0.8 + 0.4 * fastrand::f64()),
+fn pause(look: usize, round_trip: Duration) -> Duration {
+    match look.checked_sub(1) {
+        None => ADMITTERS_OWN + ADMITTERS_ROUND_TRIPS * round_trip.min(LONGEST_ROUND_TRIP),
+        Some(later) => match LOOKS_MS.get(later) {
+            Some(ms) => Duration::from_millis(*ms),
+            None => LATER.mul_f64(0.8 + 0.4 * fastrand::f64()),
+        },
     }
 }

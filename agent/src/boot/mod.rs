@@ -297,8 +297,10 @@ impl Boot {
             let signed = own_admission::grant(asking, aws.sdk, &self.wire, deadline);
             return self.step(BootStep::Grant, Some("s3"), signed).await;
         }
-        self.step(BootStep::Request, Some("s3"), admission::request(asking)).await?;
-        self.step(BootStep::Grant, Some("admission"), admission::grant(asking, deadline)).await
+        let request = admission::request(asking);
+        let round_trip = self.step(BootStep::Request, Some("s3"), request).await?;
+        let grant = admission::grant(asking, round_trip, deadline);
+        self.step(BootStep::Grant, Some("admission"), grant).await
     }
 
     /// All that needs no grant.
