@@ -1,5 +1,5 @@
-//! The product's program, built in the profile that this program was built in: the same package set
-//! keeps the same features, so that nothing is compiled twice.
+//! The product's program: in the profile that this program was built in, with the same package set,
+//! so that the features are the same and nothing is compiled twice; or as it is released, alone.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -15,20 +15,12 @@ pub fn program(options: &Options) -> Result<PathBuf> {
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let release = options.release || !cfg!(debug_assertions);
+    let packages: &[&str] = if release { &["--release"] } else { &["--package", "integration"] };
     let mut build = Command::new(cargo);
     build
-        .args([
-            "build",
-            "--quiet",
-            "--package",
-            "integration",
-            "--package",
-            "windlass",
-            "--bin",
-            "windlass",
-        ])
+        .args(["build", "--quiet", "--package", "windlass", "--bin", "windlass"])
         .args(["--message-format", "json-render-diagnostics"])
-        .args(release.then_some("--release"))
+        .args(packages)
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stdin(Stdio::null())
         .stderr(Stdio::inherit());
