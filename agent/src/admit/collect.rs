@@ -42,31 +42,45 @@ impl Admitter {
     pub(super) async fn collect_garbage(self: Arc<Self>) {
         let mut gone = Gone::default();
         for look in 0u32.. {
-            let mine = self.lead() == Lead::Leader || look % pace::FOLLOWERS_COLLECT_EVERY == 0;
-            if mine && let Err(error) = self.collect(&mut gone).await {
+            let seldom = look % pace::SELDOM == 0;
+            if (seldom || self.lead() == Lead::Leader)
+                && let Err(error) = self.collect(&mut gone, seldom).await
+            {
                 tracing::warn!("nothing is collected for now: {error:#}");
             }
             tokio::time::sleep(pace::COLLECTION).await;
         }
     }
 
-    async fn collect(&self, gone: &mut Gone) -> anyhow::Result<()> {
+    /// Takes back what those left who are gone. Answers without a lease are rare (somebody was
+    /// denied, or a collector was killed): they are looked for only when `thoroughly`, or when a
+    /// holder is gone anyway.
+    async fn collect(&self, gone: &mut Gone, thoroughly: bool) -> anyhow::Result<()> {
         let listing = self.full_listing().await?;
-        let left = self.left_behind().await?;
-        let holders = left.keys().cloned().collect();
-        let mut due = gone.due(&holders, &listing, self.now());
+        let leases = self.book.read().await?.leases;
+        let ended = |it: &InstanceId| listing.get(it).is_none_or(|it| *it == State::Terminated);
+        if !thoroughly && !leases.values().any(|lease| ended(&lease.instance)) {
+            return Ok(());
+        }
+        let holders = leases.into_values().map(|lease| (lease.instance, BTreeSet::new()));
+        let left = self.left_behind(holders.collect()).await?;
+        let mut due = gone.due(&left.keys().cloned().collect(), &listing, self.now());
         self.confirm_absent(&mut due).await?;
+        if due.is_empty() {
+            return Ok(());
+        }
+        // Node, then grant, then lease: a grant never outlives its lease.
+        if let Some(nodes) = &self.nodes {
+            nodes.delete(&due.keys().cloned().collect()).await?;
+        }
         let mut released = BTreeSet::new();
         for (instance, because) in due {
-            match self.take_back(&instance, &left[&instance], because).await {
+            match self.take_back(&left[&instance], because).await {
                 Ok(()) => drop(released.insert(instance)),
                 Err(error) => tracing::warn!("{instance} is collected later: {error:#}"),
             }
         }
-        if !released.is_empty() {
-            self.book.release(&released).await.context("ending leases")?;
-        }
-        Ok(())
+        self.book.release(&released).await.context("ending leases")
     }
 
     /// Every instance that EC2 has of this cluster, whatever its state.
@@ -85,15 +99,13 @@ impl Admitter {
     }
 
     /// Who holds a lease or has an answer, and the keys of the answers.
-    async fn left_behind(&self) -> anyhow::Result<BTreeMap<InstanceId, BTreeSet<UserId>>> {
-        let mut left: BTreeMap<InstanceId, BTreeSet<UserId>> = BTreeMap::new();
-        for lease in self.book.read().await?.leases.into_values() {
-            left.entry(lease.instance).or_default();
-        }
-        for object in self.store.list_dated(&self.keys.nodes()).await? {
-            let answer =
-                object.key.ends_with("/grant.json") || object.key.ends_with("/denied.json");
-            if let (true, Some(user)) = (answer, UserId::in_key(&object.key)) {
+    async fn left_behind(
+        &self,
+        mut left: BTreeMap<InstanceId, BTreeSet<UserId>>,
+    ) -> anyhow::Result<BTreeMap<InstanceId, BTreeSet<UserId>>> {
+        for key in self.store.list(&self.keys.nodes()).await? {
+            let answer = key.ends_with("/grant.json") || key.ends_with("/denied.json");
+            if let (true, Some(user)) = (answer, UserId::in_key(&key)) {
                 left.entry(user.instance.clone()).or_default().insert(user);
             }
         }
@@ -116,17 +128,7 @@ impl Admitter {
         Ok(())
     }
 
-    /// Node, then grant, then (by the caller, for all together) lease: a grant never outlives its
-    /// lease.
-    async fn take_back(
-        &self,
-        instance: &InstanceId,
-        users: &BTreeSet<UserId>,
-        because: Because,
-    ) -> anyhow::Result<()> {
-        if let Some(nodes) = &self.nodes {
-            nodes.delete(instance).await?;
-        }
+    async fn take_back(&self, users: &BTreeSet<UserId>, because: Because) -> anyhow::Result<()> {
         for user in users {
             self.take_back_answer(user, because).await?;
         }

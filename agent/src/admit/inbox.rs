@@ -14,6 +14,9 @@ use crate::exchange::{Request, UserId};
 /// Answers that are worked at together.
 const TOGETHER: usize = 64;
 
+/// A request is some 1.5 KiB; what is larger is none.
+const LARGE_BYTES: u64 = 64 << 10;
+
 /// Requests that are being answered.
 #[derive(Default)]
 struct UnderWay {
@@ -97,10 +100,15 @@ impl Admitter {
 
     async fn answer_request(&self, user: &UserId, unknown: Option<Refusal>) -> anyhow::Result<()> {
         let key = self.keys.request(user);
-        let object = match self.store.get(&key).await {
+        let object = match self.store.get_at_most(&key, LARGE_BYTES).await {
             Ok(Some(object)) => object,
             // Another admitter was faster. (As S3 says it to who may list, and to who may not.)
             Ok(None) | Err(Error::Denied { .. }) => return Ok(()),
+            Err(too_large @ Error::TooLarge { .. }) => {
+                let refusal = Refusal::Malformed { why: too_large.to_string() };
+                self.write_denial(user, None, &refusal).await?;
+                return Ok(self.store.delete(&key).await?);
+            }
             Err(error) => return Err(error.into()),
         };
         let (request, decided) = match (Request::read(&object.bytes), unknown) {

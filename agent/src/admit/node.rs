@@ -2,7 +2,7 @@
 //! own role, and `spec.podCIDR` is there for those who read it. Where the API server is away the
 //! grant does not wait: kubelet registers itself, and what it may not say is added later.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -118,17 +118,15 @@ impl Nodes {
         Ok(())
     }
 
-    /// Deletes the Nodes whose provider ID names `instance`.
-    pub(super) async fn delete(&self, instance: &InstanceId) -> anyhow::Result<()> {
+    /// Deletes the Nodes whose provider IDs name `gone` instances.
+    pub(super) async fn delete(&self, gone: &BTreeSet<InstanceId>) -> anyhow::Result<()> {
+        let is_gone = |instance: Option<InstanceId>| instance.is_some_and(|it| gone.contains(&it));
         let nodes: Api<Node> = Api::all(self.access.client()?);
-        for node in
-            self.list().await?.iter().filter(|node| instance_of(node) == Some(instance.as_str()))
-        {
+        for node in self.list().await?.iter().filter(|node| is_gone(instance_of(node))) {
             delete(&nodes, node).await?;
         }
-        let ending = format!("/{instance}");
         let mut incomplete = self.incomplete.lock().expect("the incomplete Nodes");
-        incomplete.retain(|_, wanted| !wanted.provider_id.ends_with(&ending));
+        incomplete.retain(|_, wanted| !is_gone(instance_in(&wanted.provider_id)));
         Ok(())
     }
 
@@ -174,7 +172,7 @@ impl Admitter {
         let listed = nodes.list().await?;
         let complete = |instance: &InstanceId| {
             listed.iter().any(|node| {
-                instance_of(node) == Some(instance.as_str()) && pod_cidr(node).is_some()
+                instance_of(node).as_ref() == Some(instance) && pod_cidr(node).is_some()
             })
         };
         for key in self.store.list(&self.keys.nodes()).await? {
@@ -285,7 +283,11 @@ fn pod_cidr(node: &Node) -> Option<&str> {
     node.spec.as_ref()?.pod_cidr.as_deref().filter(|cidr| !cidr.is_empty())
 }
 
+fn instance_of(node: &Node) -> Option<InstanceId> {
+    instance_in(node.spec.as_ref()?.provider_id.as_deref()?)
+}
+
 /// The instance in a provider ID, `aws:///ZONE/INSTANCE-ID`.
-fn instance_of(node: &Node) -> Option<&str> {
-    node.spec.as_ref()?.provider_id.as_deref()?.strip_prefix("aws://")?.rsplit('/').next()
+fn instance_in(provider_id: &str) -> Option<InstanceId> {
+    provider_id.strip_prefix("aws://")?.rsplit('/').next()?.parse().ok()
 }

@@ -30,12 +30,12 @@ pub fn instances(lead: Lead) -> Duration {
     }
 }
 
-/// Between two looks at whether it is time to collect what terminated instances left; a leader
-/// collects at each.
+/// Between two looks at what terminated instances left. A follower lets most pass.
 pub const COLLECTION: Duration = Duration::from_secs(60);
 
-/// How many of these looks a follower lets pass: it collects too, should every leader fail at it.
-pub const FOLLOWERS_COLLECT_EVERY: u32 = 10;
+/// Every so many looks a follower collects, too, should every leader fail at it, and answers are
+/// looked at that no lease leads to.
+pub const SELDOM: u32 = 10;
 
 /// Between two questions to EC2 about an instance that asks and that EC2 does not know yet.
 pub const LOOK_UP: Duration = Duration::from_secs(1);

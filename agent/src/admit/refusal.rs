@@ -106,3 +106,70 @@ fn minutes(duration: &Duration) -> String {
         (minutes, seconds) => format!("{minutes}m {seconds}s"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admit::testing::instance;
+
+    fn said(refusal: &Refusal) -> (&'static str, String) {
+        (refusal.word(), refusal.to_string())
+    }
+
+    fn wanted(word: &'static str, sentence: &str) -> (&'static str, String) {
+        (word, sentence.to_owned())
+    }
+
+    #[test]
+    fn another_key_is_named_by_its_first_digits() {
+        let refusal = Refusal::OtherKey {
+            instance: instance(1).id,
+            granted: "0123456789abcdef".repeat(4),
+            found: "fedcba9876543210".repeat(4),
+        };
+        let sentence = "instance `i-00000000000000001` has a grant for the public key \
+                        0123456789ab…, the request brings fedcba987654…";
+        assert_eq!(said(&refusal), wanted("other-key", sentence));
+    }
+
+    #[test]
+    fn a_group_or_revision_that_is_not_there_is_named() {
+        let (group, cluster) = ("wrokers".to_owned(), "prod".to_owned());
+        assert_eq!(
+            said(&Refusal::GroupUnknown { group, cluster }),
+            wanted("group-unknown", "there is no group `wrokers` in cluster `prod`")
+        );
+        let refusal = Refusal::RevisionUnusable {
+            revision: "0123".to_owned(),
+            group: "workers".to_owned(),
+            why: "it is of group `batch`".to_owned(),
+        };
+        let sentence = "revision `0123` of group `workers` cannot be used: it is of group `batch`";
+        assert_eq!(said(&refusal), wanted("revision-unusable", sentence));
+    }
+
+    #[test]
+    fn an_instance_that_ec2_never_knew_is_refused_after_a_while() {
+        let waited = Duration::from_secs(61);
+        let refusal = Refusal::InstanceUnknown { instance: instance(1).id, waited };
+        let sentence = "EC2 does not know instance `i-00000000000000001`, 1m 1s after it asked";
+        assert_eq!(said(&refusal), wanted("instance-unknown", sentence));
+    }
+
+    #[test]
+    fn roles_are_listed_however_many_there_are() {
+        let refusal = |listed: &[&str]| Refusal::RoleNotListed {
+            role_id: "AROAX".to_owned(),
+            group: "workers".to_owned(),
+            listed: listed.iter().map(|&id| id.to_owned()).collect(),
+        };
+        let start = "role id `AROAX` is not listed for group `workers`, wanted";
+        for (listed, end) in [
+            (&[][..], "any, but none is listed"),
+            (&["AROAA"], "`AROAA`"),
+            (&["AROAA", "AROAB"], "one of `AROAA`, `AROAB`"),
+        ] {
+            assert_eq!(refusal(listed).to_string(), format!("{start} {end}"));
+        }
+    }
+}

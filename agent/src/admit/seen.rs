@@ -55,9 +55,10 @@ impl Seen {
         (now - *at < TOO_OLD).then(|| instance.clone())
     }
 
-    /// Every instance that EC2 described, however long ago that was.
-    pub fn instances(&self) -> impl Iterator<Item = &Instance> {
-        self.described.values().map(|(instance, _)| instance)
+    /// Every instance that EC2 described within `age`.
+    pub fn instances(&self, age: Duration, now: OffsetDateTime) -> impl Iterator<Item = &Instance> {
+        let lately = self.described.values().filter(move |(_, at)| now - *at < age);
+        lately.map(|(instance, _)| instance)
     }
 
     /// An answer to `id` was written.
@@ -76,7 +77,7 @@ impl Seen {
                 && now - instance.launched <= window
                 && answered.is_none_or(|at| *at < instance.launched)
         };
-        self.instances().filter(expected).cloned().collect()
+        self.instances(window, now).filter(expected).cloned().collect()
     }
 
     /// Which of `asking` must be looked up by id now: EC2 has not described them lately, and was

@@ -30,6 +30,10 @@ const WATCH_SECONDS: u32 = 240;
 /// After a failure, and while a request waits until EC2 knows its instance.
 const RETRY: Duration = Duration::from_secs(3);
 
+/// How old EC2's word about an instance's names and addresses may be; a follower lists every nine
+/// seconds.
+const LATELY: Duration = Duration::from_secs(30);
+
 /// The usages that a kubelet asks for; key encipherment only with an RSA key.
 const USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 
@@ -151,10 +155,10 @@ impl Admitter {
     }
 
     fn instance_named(&self, node: &str) -> Option<Instance> {
-        let seen = self.seen.lock().expect("what was seen");
+        let (seen, now) = (self.seen.lock().expect("what was seen"), self.now());
         let names = self.config.cluster.node_names;
         let named = |it: &&Instance| node_name(names, it).is_ok_and(|name| name == node);
-        seen.instances().find(named).cloned()
+        seen.instances(LATELY, now).find(named).cloned()
     }
 }
 

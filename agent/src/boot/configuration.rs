@@ -186,7 +186,7 @@ pub fn explained(error: s3::Error, absent: &str) -> Stop {
         s3::Error::Clock { .. } => {
             "\nhint: is chrony running, and does it reach 169.254.169.123?".to_owned()
         }
-        s3::Error::Failed { .. } => String::new(),
+        s3::Error::Failed { .. } | s3::Error::TooLarge { .. } => String::new(),
     };
     Stop::from(anyhow!("{error}{hint}"))
 }

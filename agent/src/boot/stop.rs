@@ -85,7 +85,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// visible). A clock is set by chrony within a minute of a boot. What is left is S3 itself.
 fn patience(error: &s3::Error) -> Duration {
     match error {
-        s3::Error::NoBucket { .. } => Duration::ZERO,
+        s3::Error::NoBucket { .. } | s3::Error::TooLarge { .. } => Duration::ZERO,
         s3::Error::Denied { .. } => Duration::from_secs(15),
         s3::Error::Clock { .. } => Duration::from_secs(60),
         s3::Error::Failed { .. } => Duration::from_secs(300),

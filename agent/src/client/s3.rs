@@ -15,6 +15,9 @@ use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use aws_smithy_types::error::display::DisplayErrorContext;
 use time::OffsetDateTime;
 
+/// More than any object of a cluster has: leases of five thousand nodes are under 1 MiB.
+const LARGE_BYTES: u64 = 16 << 20;
+
 /// One bucket, through one caller's credentials.
 #[derive(Clone, Debug)]
 pub struct Store {
@@ -70,6 +73,8 @@ pub enum Error {
     Denied { action: &'static str, bucket: String, key: String, message: String },
     #[error("there is no bucket `{bucket}`")]
     NoBucket { bucket: String },
+    #[error("`{key}` is {found} bytes, wanted at most {limit}")]
+    TooLarge { key: String, found: u64, limit: u64 },
     #[error("this machine's clock is wrong by S3's measure: {message}")]
     Clock { message: String },
     #[error("S3 failed {action} on `s3://{bucket}/{key}`: {message}")]
@@ -98,12 +103,22 @@ impl Store {
     /// The object, or `None` where S3 says that there is none. A caller who may not list gets
     /// [`Error::Denied`] for an absent object as for a forbidden one: S3 does not tell them apart.
     pub async fn get(&self, key: &str) -> Result<Option<Object>, Error> {
+        self.get_at_most(key, LARGE_BYTES).await
+    }
+
+    /// As [`Store::get`], for an object that somebody else wrote who is not to be trusted with this
+    /// program's memory.
+    pub async fn get_at_most(&self, key: &str, bytes: u64) -> Result<Option<Object>, Error> {
         let reply = self.client.get_object().bucket(&self.bucket).key(key).send().await;
         let object = match reply {
             Ok(object) => object,
             Err(error) if error.code() == Some("NoSuchKey") => return Ok(None),
             Err(error) => return Err(self.error("s3:GetObject", key, error)),
         };
+        let found = object.content_length().and_then(|length| length.try_into().ok()).unwrap_or(0);
+        if found > bytes {
+            return Err(Error::TooLarge { key: key.to_owned(), found, limit: bytes });
+        }
         let etag = object.e_tag().unwrap_or_default().to_owned();
         let modified = object.last_modified().map(|at| at.secs());
         let modified = modified.and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());

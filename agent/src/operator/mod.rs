@@ -88,7 +88,7 @@ impl Cluster {
                 self.store.bucket()
             ),
             s3::Error::Clock { .. } => "set this machine's clock".to_owned(),
-            s3::Error::Failed { .. } => return error.into(),
+            s3::Error::Failed { .. } | s3::Error::TooLarge { .. } => return error.into(),
         };
         Hinted { message: error.to_string(), hint }.into()
     }

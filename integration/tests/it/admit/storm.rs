@@ -8,7 +8,7 @@ use integration::region::ec2::Timing;
 use windlass::pki::PrivateKey;
 
 use super::agent::Agent;
-use super::scene::{CONTROL_PLANE, Launch, Scene};
+use super::scene::{CONTROL_PLANE, Launch, Scene, WINDOW};
 
 const NODES: u64 = 50;
 
@@ -57,4 +57,36 @@ async fn fifty_at_once_cost_few_calls_each() {
     println!("{describes} DescribeInstances, {requests} S3 requests: {by_action:#?}");
     assert!(describes * 10 <= NODES, "{describes} DescribeInstances for {NODES} nodes");
     assert!(requests <= 6 * NODES, "{requests} S3 requests for {NODES} nodes");
+}
+
+/// What an admitter asks of AWS while nothing happens, and what that costs a month. EC2 calls cost
+/// nothing; S3's prices are those of eu-west-1 ("Amazon S3 pricing", S3 Standard): PUT, COPY, POST
+/// and LIST $0.005, GET and the others $0.0004 a thousand.
+#[tokio::test(start_paused = true)]
+async fn an_idle_cluster_costs_little() {
+    fastrand::seed(51);
+    let scene = Scene::new(51, Profile::Aws);
+    let running = tokio::spawn(scene.region.clone().run());
+    let own = scene.launch(Launch { role: CONTROL_PLANE, ..Launch::WORKER });
+    let machine = scene.machine(&own).await;
+    let admitting = tokio::spawn(scene.admitter(&machine));
+    // The admitter's own instance is expected for as long as the window.
+    tokio::time::sleep(WINDOW + Duration::from_secs(30)).await;
+    scene.region.calls().reset();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    admitting.abort();
+    running.abort();
+
+    let of = |action: &str| scene.region.calls().count(own.as_str(), action) as f64;
+    let months_are_ten_minutes = 6.0 * 24.0 * 30.0;
+    let dear = of("s3:PutObject") + of("s3:ListObjectsV2");
+    let cheap = of("s3:GetObject");
+    let dollars = months_are_ten_minutes * (dear * 0.005 + cheap * 0.0004) / 1000.0;
+    println!(
+        "in ten idle minutes {} LIST, {} PUT, {cheap} GET, {} DescribeInstances: ${dollars:.2} a month",
+        of("s3:ListObjectsV2"),
+        of("s3:PutObject"),
+        of("ec2:DescribeInstances")
+    );
+    assert!(dollars < 2.0, "${dollars:.2} a month");
 }
