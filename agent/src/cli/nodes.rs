@@ -1,5 +1,6 @@
 //! `windlass nodes`: every instance of a cluster, and why it is not a Ready node.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -9,10 +10,12 @@ use super::output::{Output, table};
 use super::target::{Connection, Target};
 use super::{Failure, age};
 use crate::client::ec2::Ec2;
+use crate::exchange::InstanceId;
+use crate::operator::kubernetes::{self, KubeNode};
 use crate::operator::nodes::{self, Known};
 use crate::operator::revisions::short;
 use crate::operator::rows::{self, GrantState, Row};
-use crate::operator::{kubeconfig, kubernetes};
+use crate::operator::{Hinted, kubeconfig};
 
 /// An API server that is away must not keep the rest from being seen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -57,20 +60,26 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 /// Without an answer readiness stays unknown, and why is said once.
 async fn ask_api_server(connection: &Connection, known: &mut Known) {
-    let asked = async {
-        let name = &connection.cluster.name;
-        let paths = std::env::var("KUBECONFIG").ok();
-        let home = std::env::var("HOME").ok();
-        let file = kubeconfig::file_for(paths.as_deref(), home.as_deref().map(Path::new), name)?;
-        let text = std::fs::read_to_string(&file);
-        let text = text.with_context(|| format!("reading {}", file.display()))?;
-        let client = kubernetes::client(&connection.wire, &text, name)?;
-        tokio::time::timeout(PATIENCE, kubernetes::nodes(client)).await.context("no answer")?
-    };
-    match asked.await {
-        Ok(nodes) => known.nodes = Some(nodes),
-        Err(error) => tracing::warn!("the API server was not asked who is Ready: {error:#}"),
+    match tokio::time::timeout(PATIENCE, kubernetes_nodes(connection)).await {
+        Ok(Ok(nodes)) => known.nodes = Some(nodes),
+        Ok(Err(error)) => tracing::warn!("who is Ready is unknown: {error:#}"),
+        Err(_) => tracing::warn!("who is Ready is unknown: no answer within {PATIENCE:?}"),
     }
+}
+
+async fn kubernetes_nodes(
+    connection: &Connection,
+) -> anyhow::Result<BTreeMap<InstanceId, KubeNode>> {
+    let name = &connection.cluster.name;
+    let (paths, home) = (std::env::var("KUBECONFIG").ok(), std::env::var("HOME").ok());
+    let file = kubeconfig::file_for(paths.as_deref(), home.as_deref().map(Path::new), name)?;
+    if !file.exists() {
+        let message = format!("there is no kubeconfig {}", file.display());
+        return Err(Hinted { message, hint: "`windlass kubeconfig` makes one".into() }.into());
+    }
+    let text = std::fs::read_to_string(&file);
+    let text = text.with_context(|| format!("reading {}", file.display()))?;
+    kubernetes::nodes(kubernetes::client(&connection.wire, &text, name)?).await
 }
 
 fn text(rows: &[Row]) -> String {

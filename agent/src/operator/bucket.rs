@@ -45,8 +45,9 @@ async fn versioning(cluster: &Cluster) -> anyhow::Result<Check> {
     Ok(Check::Unfit(Hinted::new(
         format!("versioning of bucket `{bucket}` {found}, wanted Enabled"),
         format!(
-            "aws s3api put-bucket-versioning --bucket {bucket} \
-             --versioning-configuration Status=Enabled"
+            "aws s3api put-bucket-versioning --bucket {bucket}{} \
+             --versioning-configuration Status=Enabled",
+            in_region(cluster)
         ),
     )))
 }
@@ -78,8 +79,9 @@ async fn public_access(cluster: &Cluster) -> anyhow::Result<Check> {
     Ok(Check::Unfit(Hinted::new(
         format!("bucket `{bucket}` does not block public access: {} is off", open.join(", ")),
         format!(
-            "aws s3api put-public-access-block --bucket {bucket} --public-access-block-configuration \
-             BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true"
+            "aws s3api put-public-access-block --bucket {bucket}{} --public-access-block-configuration \
+             BlockPublicAcls=true,IgnorePublicAcls=true,BlockPublicPolicy=true,RestrictPublicBuckets=true",
+            in_region(cluster)
         ),
     )))
 }
@@ -115,13 +117,22 @@ where
 
 /// us-east-1 is the one region that may not be named ("CreateBucket", LocationConstraint).
 fn create(cluster: &Cluster) -> String {
-    let bucket = cluster.store.bucket();
-    let region = cluster.store.client().config().region().map(ToString::to_string);
+    let (bucket, region) = (cluster.store.bucket(), region(cluster));
+    let here = in_region(cluster);
     match region.as_deref() {
-        None | Some("us-east-1") => format!("aws s3api create-bucket --bucket {bucket}"),
+        None | Some("us-east-1") => format!("aws s3api create-bucket --bucket {bucket}{here}"),
         Some(region) => format!(
-            "aws s3api create-bucket --bucket {bucket} --region {region} \
+            "aws s3api create-bucket --bucket {bucket}{here} \
              --create-bucket-configuration LocationConstraint={region}"
         ),
     }
+}
+
+/// The reader's AWS CLI may be configured for another one.
+fn in_region(cluster: &Cluster) -> String {
+    region(cluster).map(|region| format!(" --region {region}")).unwrap_or_default()
+}
+
+fn region(cluster: &Cluster) -> Option<String> {
+    cluster.store.client().config().region().map(ToString::to_string)
 }

@@ -121,8 +121,16 @@ fn merge(existing: &str, entry: &Entry, current: Current) -> anyhow::Result<Text
     config.insert("current-context".to_owned(), Value::String(chosen.clone()));
     config.entry("apiVersion").or_insert_with(|| json!("v1"));
     config.entry("kind").or_insert_with(|| json!("Config"));
-    let text = serde_saphyr::to_string(&config).context("writing the kubeconfig as YAML")?;
-    Ok(Text { text, current: chosen })
+    Ok(Text { text: to_yaml(&config)?, current: chosen })
+}
+
+/// A certificate stays on one line, as kubectl writes it.
+fn to_yaml(config: &Map<String, Value>) -> anyhow::Result<String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let mut text = String::new();
+    serde_saphyr::to_fmt_writer_with_options(&mut text, config, options)
+        .context("writing the kubeconfig as YAML")?;
+    Ok(text)
 }
 
 fn parse(text: &str) -> anyhow::Result<Map<String, Value>> {
@@ -262,6 +270,15 @@ mod tests {
             merged(existing, Current::Keep),
             include_str!("testdata/kubeconfig-merged.yaml")
         );
+    }
+
+    #[test]
+    fn a_long_certificate_stays_on_one_line() {
+        let identity = Identity { certificate: "c".repeat(900), private_key: "k".repeat(900) };
+        let long = Entry { identity, ..entry() };
+        let text = merge("", &long, Current::Keep).expect("merged").text;
+        let line = format!("    client-key-data: {}\n", STANDARD.encode("k".repeat(900)));
+        assert!(text.contains(&line), "{text}");
     }
 
     #[test]

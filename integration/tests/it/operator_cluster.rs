@@ -96,10 +96,10 @@ async fn a_bucket_that_is_not_fit_is_told_how_to_become_so() {
         said,
         [
             "versioning of bucket `acme-kubernetes` is Suspended, wanted Enabled\n  \
-             hint: aws s3api put-bucket-versioning --bucket acme-kubernetes \
+             hint: aws s3api put-bucket-versioning --bucket acme-kubernetes --region eu-west-1 \
              --versioning-configuration Status=Enabled",
             "bucket `acme-kubernetes` does not block public access: BlockPublicPolicy is off\n  \
-             hint: aws s3api put-public-access-block --bucket acme-kubernetes \
+             hint: aws s3api put-public-access-block --bucket acme-kubernetes --region eu-west-1 \
              --public-access-block-configuration BlockPublicAcls=true,IgnorePublicAcls=true,\
              BlockPublicPolicy=true,RestrictPublicBuckets=true",
         ]
