@@ -46,7 +46,7 @@ impl Hops {
     }
 
     fn serve(&self, fixture: &Fixture) -> Listening {
-        let listener = self.service.listen(SocketAddr::from(METADATA)).unwrap().into_std().unwrap();
+        let listener = self.service.listen(SocketAddr::from(METADATA)).unwrap();
         imds(&fixture.region, listener, Who::Instance(fixture.address.into())).unwrap()
     }
 }
