@@ -109,7 +109,7 @@ async fn version(client: &Client, status: BucketVersioningStatus) {
 
 // "PutObject", "GetObject", "HeadObject" in the Amazon S3 API Reference
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_object_comes_back_as_it_was_put() {
     let region = region();
     let s3 = operator(&region);
@@ -162,7 +162,7 @@ async fn an_object_comes_back_as_it_was_put() {
     assert_eq!(refusal(unchanged.send().await), "304");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_what_its_digests_say_is_refused() {
     // "Checking object integrity in Amazon S3"
     let region = region();
@@ -180,7 +180,7 @@ async fn a_body_that_is_not_what_its_digests_say_is_refused() {
 
 // "How to prevent object overwrites with conditional writes" in the Amazon S3 User Guide
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_conditional_write_is_held_against_what_is_there() {
     let region = region();
     let s3 = operator(&region);
@@ -200,7 +200,7 @@ async fn a_conditional_write_is_held_against_what_is_there() {
     put("k").if_none_match("*").send().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn comparing_an_etag_needs_permission_to_read() {
     let region = region();
     let etag = put(&operator(&region), "k", "1").await;
@@ -214,7 +214,7 @@ async fn comparing_an_etag_needs_permission_to_read() {
 }
 
 /// Each of five writers adds itself by compare-and-swap, again after every refusal. Returns what
-/// refused them.
+/// refused them, writer by writer.
 async fn race(seed: u64) -> Vec<String> {
     let settings =
         Settings { latency: Profile::Aws, ..Settings::new(seed, datetime!(2026-11-23 06:00 UTC)) };
@@ -252,17 +252,21 @@ async fn race(seed: u64) -> Vec<String> {
     [a, b, c, d, e].concat()
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn racing_writers_meet_412_and_now_and_then_409_and_never_overwrite() {
-    let races = futures_util::future::join_all((0..8).map(race)).await;
-    let met: std::collections::BTreeSet<_> = races.into_iter().flatten().collect();
+    let mut met = std::collections::BTreeSet::new();
+    for seed in 0..20 {
+        let refusals = race(seed).await;
+        assert_eq!(race(seed).await, refusals, "seed {seed}: the same seed gives the same trace");
+        met.extend(refusals);
+    }
     let both = ["409 ConditionalRequestConflict", "412 PreconditionFailed"];
     assert_eq!(met.into_iter().collect::<Vec<_>>(), both);
 }
 
 // "How to perform conditional deletes" in the Amazon S3 User Guide
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_conditional_delete_is_held_against_what_is_there() {
     let region = region();
     let s3 = operator(&region);
@@ -274,7 +278,7 @@ async fn a_conditional_delete_is_held_against_what_is_there() {
     delete("k").send().await.unwrap();
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn deleting_many_answers_for_each() {
     // "DeleteObjects" in the Amazon S3 API Reference
     let region = region();
@@ -301,7 +305,7 @@ async fn deleting_many_answers_for_each() {
 
 // "GetObject", Permissions, in the Amazon S3 API Reference
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_absent_key_is_404_for_who_may_list_and_403_for_others() {
     let region = region();
     let reader = client(&region, &allow(&[(&["s3:GetObject"], "*")]));
@@ -326,7 +330,7 @@ async fn an_absent_key_is_404_for_who_may_list_and_403_for_others() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_refusal_says_which_permission_is_missing_on_what() {
     // "Troubleshoot access denied (403 Forbidden) errors in Amazon S3"
     let region = region();
@@ -341,7 +345,7 @@ async fn a_refusal_says_which_permission_is_missing_on_what() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_instance_writes_its_own_key_and_lists_below_its_prefix_only() {
     // "Policy variables" (aws:userid) in the IAM User Guide; "Bucket policy examples using
     // condition keys" (s3:prefix) in the Amazon S3 User Guide
@@ -385,7 +389,7 @@ async fn an_instance_writes_its_own_key_and_lists_below_its_prefix_only() {
 
 // "Authenticating Requests (AWS Signature Version 4)" and "Error Responses"
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_signature_must_be_right_recent_and_for_this_region() {
     let region = region();
     let credentials = user(&region, "operator", ADMINISTRATOR);
@@ -420,7 +424,7 @@ fn whole(answer: Answer) -> (u16, String) {
     }
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_presigned_url_works_without_credentials_until_it_expires() {
     // "Sharing objects with presigned URLs" in the Amazon S3 User Guide
     let region = region();
@@ -463,7 +467,7 @@ async fn a_presigned_url_works_without_credentials_until_it_expires() {
 
 // "How S3 Versioning works", "Working with delete markers" in the Amazon S3 User Guide
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn versions_and_delete_markers_keep_a_keys_history() {
     let region = region();
     let s3 = operator(&region);
@@ -525,7 +529,7 @@ async fn versions_and_delete_markers_keep_a_keys_history() {
 
 // "Using server-side encryption with AWS KMS keys (SSE-KMS)" in the Amazon S3 User Guide
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn an_object_under_a_kms_key_is_for_those_who_may_use_the_key() {
     let region = region();
     let s3 = operator(&region);
@@ -571,7 +575,7 @@ async fn an_object_under_a_kms_key_is_for_those_who_may_use_the_key() {
 
 // "ListObjectsV2" in the Amazon S3 API Reference
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_listing_comes_in_pages() {
     let region = region();
     let s3 = operator(&region);
@@ -599,7 +603,7 @@ async fn a_listing_comes_in_pages() {
     assert_eq!(rolled.common_prefixes()[0].prefix(), Some("inbox/"));
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_new_bucket_is_private_and_unversioned_and_belongs_here() {
     // "Creating a bucket", "Blocking public access to your Amazon S3 storage"
     use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration};
@@ -633,7 +637,7 @@ async fn a_new_bucket_is_private_and_unversioned_and_belongs_here() {
     assert_eq!(refusal(s3.head_bucket().bucket("acme-new").send().await), "404 NotFound");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn slow_down_and_conflicts_can_be_ordered() {
     // "Best practices design patterns: optimizing Amazon S3 performance"
     let region = region();
