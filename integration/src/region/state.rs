@@ -53,6 +53,21 @@ pub enum Event {
     },
 }
 
+impl Event {
+    /// The instance to which it happened.
+    pub fn instance(&self) -> &str {
+        match self {
+            Self::InstancePending { id }
+            | Self::InstanceRunning { id }
+            | Self::InstanceStopping { id }
+            | Self::InstanceStopped { id }
+            | Self::InstanceShuttingDown { id }
+            | Self::InstanceTerminated { id }
+            | Self::InstanceRebooted { id } => id,
+        }
+    }
+}
+
 impl State {
     pub fn new(settings: Settings) -> Self {
         Self {

@@ -1,5 +1,8 @@
 //! What becomes due: by time, by what EC2 says, by the capacity that is wished for.
 
+use std::collections::BTreeSet;
+use std::mem::take;
+
 use time::OffsetDateTime;
 
 use super::activity::{Begin, Status};
@@ -14,19 +17,30 @@ use crate::region::state::State;
 
 /// Moves every group to where it should be now; launches and terminates through EC2.
 pub fn advance(state: &mut State, now: OffsetDateTime) {
+    let noticed = take(&mut state.autoscaling.noticed);
     let names: Vec<String> = state.autoscaling.groups.keys().cloned().collect();
     for name in names {
         lifecycle::time_out(state, &name, now);
-        let members: Vec<String> = state
-            .autoscaling
-            .groups
-            .get(&name)
-            .map(|group| group.members.keys().cloned().collect())
-            .unwrap_or_default();
-        members.iter().for_each(|id| advance_member(state, &name, id, now));
+        for id in due_members(state, &name, &noticed, now) {
+            while advance_member(state, &name, &id, now) {}
+        }
         fit_capacity(state, &name, now);
         state.autoscaling.groups.retain(|_, group| !(group.deleting && group.members.is_empty()));
     }
+}
+
+/// Those to which something happened in EC2, and those whose time has come.
+fn due_members(
+    state: &State,
+    name: &str,
+    noticed: &BTreeSet<String>,
+    now: OffsetDateTime,
+) -> Vec<String> {
+    let members = state.autoscaling.groups.get(name).into_iter().flat_map(|group| &group.members);
+    let due = members.filter(|(id, member)| {
+        noticed.contains(*id) || member.state.changes_at().is_some_and(|at| at <= now)
+    });
+    due.map(|(id, _)| id.clone()).collect()
 }
 
 /// TerminateInstanceInAutoScalingGroup; the answer is the activity's ID.
@@ -98,29 +112,30 @@ pub(super) fn terminate_without_hooks(
     end_in_ec2(state, id, now);
 }
 
-/// A member whose state can go on, by time or because EC2's has.
-fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
-    let Some((_, member)) = state.autoscaling.member(id) else { return };
+/// One step of a member whose state can go on, by time or because EC2's has; whether there was
+/// one.
+fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) -> bool {
+    let Some((_, member)) = state.autoscaling.member(id) else { return false };
     let machine = state.ec2.instance(id).map(|instance| instance.state);
     let gone = matches!(machine, None | Some(InstanceState::Terminated { .. }));
     match &member.state {
         staying if !staying.is_leaving() && !machine.is_some_and(InstanceState::is_up) => {
-            let cause = "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.";
-            unhealthy(state, name, id, cause, now);
+            unhealthy(state, name, id, now);
         }
         LifecycleState::Pending if machine == Some(InstanceState::Running) => {
-            enter_launch_hooks(state, name, id, now)
+            enter_launch_hooks(state, name, id, now);
         }
         LifecycleState::PendingProceed { until } if *until <= now => {
-            into_service(state, name, id, now)
+            into_service(state, name, id, now);
         }
         LifecycleState::TerminatingProceed { until } if *until <= now => {
             set_state(state, name, id, LifecycleState::Terminating);
             end_in_ec2(state, id, now);
         }
         LifecycleState::Terminating if gone => leave(state, name, id, now),
-        _ => {}
+        _ => return false,
     }
+    true
 }
 
 fn enter_launch_hooks(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
@@ -144,10 +159,12 @@ fn leave(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
     }
 }
 
-fn unhealthy(state: &mut State, name: &str, id: &str, cause: &str, now: OffsetDateTime) {
+/// EC2 ended or stopped it, or somebody else did.
+fn unhealthy(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
     if let Some(member) = member_mut(state, name, id) {
         member.healthy = false;
     }
+    let cause = "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.";
     begin_termination(state, name, id, cause, now);
 }
 
@@ -222,8 +239,10 @@ fn begin_terminating_activity(
     activity
 }
 
-/// EC2 may have forgotten the instance already, or be ending it.
+/// EC2 may have forgotten the instance already, or be ending it: then nothing happens any more
+/// that would be noticed.
 fn end_in_ec2(state: &mut State, id: &str, now: OffsetDateTime) {
+    state.autoscaling.noticed.insert(id.to_owned());
     if state.ec2.instance(id).is_some() {
         state.ec2.terminate(id, now).expect("it is known");
     }

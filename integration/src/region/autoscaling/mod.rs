@@ -15,10 +15,12 @@ mod member;
 mod tests;
 mod wire;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use time::OffsetDateTime;
+
+use super::state::Event;
 
 pub use self::access::requires;
 pub use self::activity::{Activity, Status};
@@ -37,6 +39,8 @@ pub struct AutoScaling {
     groups: BTreeMap<String, Group>,
     /// In the order in which they began; those of deleted groups too.
     activities: Vec<Activity>,
+    /// Members to which something has happened in EC2, or may have.
+    noticed: BTreeSet<String>,
 }
 
 /// How long changes take that AWS' service makes by itself.
@@ -73,6 +77,13 @@ impl AutoScaling {
     /// Guide, "Instance metadata categories".
     pub fn target_lifecycle_state(&self, instance: &str) -> Option<String> {
         self.member(instance).map(|(_, member)| member.state.target().to_owned())
+    }
+
+    /// What happened in EC2: it is dealt with when groups advance.
+    pub(super) fn notice(&mut self, happened: &[Event]) {
+        let members = happened.iter().map(Event::instance).filter(|id| self.member(id).is_some());
+        let members: Vec<String> = members.map(str::to_owned).collect();
+        self.noticed.extend(members);
     }
 
     /// All activities, the oldest first.

@@ -349,6 +349,26 @@ fn an_instance_that_somebody_else_ended_is_replaced() {
 }
 
 #[test]
+fn one_that_ended_while_its_hook_was_waited_for_leaves_when_the_hook_is_done() {
+    let mut lab = Fixture::with_hooks(vec![hook(OUT, Transition::Terminating, 300)]);
+    lab.desire(1);
+    lab.after(2);
+    let first = lab.only();
+    lab.state.ec2.terminate(&first, lab.now).expect("known");
+    lab.after(60);
+    assert_eq!(lab.states(), ["Terminating:Wait", "InService"]);
+    lab.complete(&first, OUT, ActionResult::Continue).expect("waited for");
+    assert_ne!(lab.only(), first);
+
+    let second = lab.only();
+    lab.state.ec2.terminate(&second, lab.now).expect("known");
+    lab.after(60);
+    delete_group(&mut lab.state, "workers", true, lab.now).expect("by force");
+    lab.after(2);
+    assert_eq!(lab.state.autoscaling.groups().count(), 0);
+}
+
+#[test]
 fn a_launch_that_ec2_refuses_is_told_and_tried_again_after_a_pause() {
     let mut lab = Fixture::new();
     let unknown = LaunchSpec { image: Some("ami-00000000".into()), ..LaunchSpec::default() };

@@ -6,10 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
-use super::{Ec2, errors};
-use crate::region::call::ServiceError;
 use crate::region::imds::MetadataOptions;
-use crate::region::state::Event;
 
 /// A machine in the region. Its addresses are those of its interfaces, its tags those of its ID.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,7 +158,7 @@ impl InstanceState {
         matches!(self, Self::ShuttingDown { .. } | Self::Terminated { .. })
     }
 
-    fn changes_at(self) -> Option<OffsetDateTime> {
+    pub(super) fn changes_at(self) -> Option<OffsetDateTime> {
         match self {
             Self::Pending { until } | Self::ShuttingDown { until } | Self::Stopping { until } => {
                 Some(until)
@@ -184,7 +181,7 @@ impl Market {
 
 impl Reason {
     /// Somebody, or a group, stopped or terminated it by the API.
-    fn by_user(now: OffsetDateTime) -> Self {
+    pub(super) fn by_user(now: OffsetDateTime) -> Self {
         let (date, hour, minute, second) = (now.date(), now.hour(), now.minute(), now.second());
         Self {
             code: "Client.UserInitiatedShutdown",
@@ -192,133 +189,4 @@ impl Reason {
             transition: format!("User initiated ({date} {hour:02}:{minute:02}:{second:02} GMT)"),
         }
     }
-}
-
-impl Ec2 {
-    /// Ends an instance, whatever state it is in; one that is ending stays as it is.
-    pub fn terminate(&mut self, id: &str, now: OffsetDateTime) -> Result<(), ServiceError> {
-        let until = now + self.timing.shutting_down;
-        let instance = self.instances.get_mut(id).ok_or_else(|| errors::no_instances(&[id]))?;
-        if !instance.state.is_ending() {
-            instance.state = InstanceState::ShuttingDown { until };
-            instance.reason = Some(Reason::by_user(now));
-            self.events.push(Event::InstanceShuttingDown { id: id.to_owned() });
-        }
-        Ok(())
-    }
-
-    /// Stops a running instance; a stopping or stopped one stays so.
-    pub fn stop(&mut self, id: &str, now: OffsetDateTime) -> Result<(), ServiceError> {
-        let until = now + self.timing.stopping;
-        let instance = self.instances.get_mut(id).ok_or_else(|| errors::no_instances(&[id]))?;
-        match instance.state {
-            InstanceState::Stopping { .. } | InstanceState::Stopped => {}
-            InstanceState::Running => {
-                instance.state = InstanceState::Stopping { until };
-                instance.reason = Some(Reason::by_user(now));
-                self.events.push(Event::InstanceStopping { id: id.to_owned() });
-            }
-            _ => return Err(wrong_state(id, "stopped")),
-        }
-        Ok(())
-    }
-
-    /// Starts a stopped instance: it keeps its addresses, and its LaunchTime becomes `now`.
-    pub fn start(&mut self, id: &str, now: OffsetDateTime) -> Result<(), ServiceError> {
-        let until = now + self.timing.pending;
-        let instance = self.instances.get_mut(id).ok_or_else(|| errors::no_instances(&[id]))?;
-        match instance.state {
-            state if state.is_up() => {}
-            InstanceState::Stopped => {
-                instance.state = InstanceState::Pending { until };
-                instance.launched_at = now;
-                instance.reason = None;
-                self.events.push(Event::InstancePending { id: id.to_owned() });
-            }
-            _ => return Err(wrong_state(id, "started")),
-        }
-        Ok(())
-    }
-
-    /// Restarts a running instance; its state and LaunchTime stay.
-    pub fn reboot(&mut self, id: &str) -> Result<(), ServiceError> {
-        let instance = self.instances.get(id).ok_or_else(|| errors::no_instances(&[id]))?;
-        if instance.state != InstanceState::Running {
-            return Err(wrong_state(id, "rebooted"));
-        }
-        self.events.push(Event::InstanceRebooted { id: id.to_owned() });
-        Ok(())
-    }
-
-    /// Moves every state whose time has come.
-    pub(super) fn advance_instances(&mut self, now: OffsetDateTime) {
-        let due: Vec<String> = self
-            .instances
-            .values()
-            .filter(|held| held.is_due(now))
-            .map(|held| held.id.clone())
-            .collect();
-        due.iter().for_each(|id| self.change(id));
-    }
-
-    /// When the next instance changes.
-    pub(super) fn next_change(&self) -> Option<OffsetDateTime> {
-        self.instances.values().filter_map(|instance| instance.state.changes_at()).min()
-    }
-
-    /// The change that time brings.
-    fn change(&mut self, id: &str) {
-        let Some(instance) = self.instances.get_mut(id) else { return };
-        let id = id.to_owned();
-        match instance.state {
-            InstanceState::Pending { .. } => {
-                instance.state = InstanceState::Running;
-                self.events.push(Event::InstanceRunning { id });
-            }
-            InstanceState::Stopping { .. } => {
-                instance.state = InstanceState::Stopped;
-                self.events.push(Event::InstanceStopped { id });
-            }
-            InstanceState::ShuttingDown { until } => {
-                instance.state = InstanceState::Terminated {
-                    forgotten_at: until + self.timing.terminated_listed,
-                };
-                self.let_interfaces_go(&id);
-                self.events.push(Event::InstanceTerminated { id });
-            }
-            InstanceState::Terminated { .. } => {
-                self.instances.remove(&id);
-                self.tags.remove(&id);
-            }
-            InstanceState::Running | InstanceState::Stopped => {}
-        }
-    }
-
-    /// EC2 User Guide, "Terminate Amazon EC2 instances": interfaces made with the instance go with
-    /// it, others are detached.
-    fn let_interfaces_go(&mut self, instance: &str) {
-        let held =
-            self.instances.get_mut(instance).map(|held| std::mem::take(&mut held.interfaces));
-        for id in held.into_iter().flatten() {
-            let Some(interface) = self.interfaces.get_mut(&id) else { continue };
-            let with = interface.attachment.take();
-            if with.is_some_and(|with| with.delete_on_termination) {
-                self.interfaces.remove(&id);
-                self.tags.remove(&id);
-            }
-        }
-    }
-}
-
-impl Instance {
-    fn is_due(&self, now: OffsetDateTime) -> bool {
-        self.state.changes_at().is_some_and(|at| at <= now)
-    }
-}
-
-fn wrong_state(id: &str, wish: &str) -> ServiceError {
-    ServiceError::client(
-        "IncorrectInstanceState",
-        format!("The instance '{id}' is not in a state from which it can be {wish}."),
-    )
 }

@@ -136,7 +136,9 @@ impl Ec2 {
             zone: primary.zone,
             interfaces,
         };
+        let pending = instance.state;
         self.instances.insert(id.clone(), instance);
+        self.enter(&id, pending, None);
         self.tag_launched(&id, &resolved.spec, &order.aws_tags);
         Ok(id)
     }
@@ -208,6 +210,7 @@ impl Ec2 {
     /// Undoes a launch of which nobody has heard.
     fn forget(&mut self, instance: &str) {
         self.tags.remove(instance);
+        self.agenda.retain(|(_, id)| id != instance);
         let interfaces =
             self.instances.remove(instance).map(|held| held.interfaces).unwrap_or_default();
         for id in interfaces {

@@ -23,11 +23,13 @@ mod tags;
 #[cfg(test)]
 mod tests;
 mod throttle;
+mod transitions;
 mod vpc;
 mod wire;
 mod zones;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::mem::take;
 
 use time::OffsetDateTime;
 
@@ -67,6 +69,8 @@ pub struct Ec2 {
     interfaces: BTreeMap<String, NetworkInterface>,
     templates: BTreeMap<String, LaunchTemplate>,
     instances: BTreeMap<String, Instance>,
+    /// Which instances change by themselves, and when.
+    agenda: BTreeSet<(OffsetDateTime, String)>,
     /// Architectures by image ID.
     images: BTreeMap<String, &'static str>,
     tags: BTreeMap<String, Tags>,
@@ -90,6 +94,7 @@ impl Ec2 {
             interfaces: BTreeMap::new(),
             templates: BTreeMap::new(),
             instances: BTreeMap::new(),
+            agenda: BTreeSet::new(),
             images: images::offered(),
             tags: BTreeMap::new(),
             buckets: throttle::Buckets::default(),
@@ -137,5 +142,7 @@ impl Ec2 {
 /// Moves every state whose time has come, and tells what happened.
 pub fn advance(state: &mut State, now: OffsetDateTime) {
     state.ec2.advance_instances(now);
-    state.events.append(&mut state.ec2.events);
+    let happened = take(&mut state.ec2.events);
+    state.autoscaling.notice(&happened);
+    state.events.extend(happened);
 }
