@@ -2,6 +2,10 @@
 
 mod again;
 mod agent;
+mod characters;
+mod cluster;
+mod control_plane;
+mod invariants;
 mod kubernetes;
 mod scene;
 mod simulation;

@@ -23,7 +23,9 @@ use windlass::client::s3::Store;
 use windlass::config::NodeConfig;
 use windlass::exchange::{InstanceId, Keys, UserId};
 use windlass::pki::{CertificateAuthority, PrivateKey};
-use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
+use windlass::policies::CLUSTER_TAG;
+
+use super::cluster::{config, networks};
 
 pub const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 pub const BUCKET: &str = "acme-kubernetes";
@@ -253,88 +255,4 @@ impl Machine {
     pub fn now(&self) -> OffsetDateTime {
         self.wire.time.now().into()
     }
-}
-
-/// The cluster's VPC and subnet, and the subnet of another one; the roles.
-fn networks(region: &Region) -> (String, String, String) {
-    let scope = Scope {
-        cluster: CLUSTER.to_owned(),
-        bucket: BUCKET.to_owned(),
-        region: Some("eu-west-1".to_owned()),
-        account: None,
-        kms_key: None,
-    };
-    region.with(|state, _| {
-        for (role, identity) in [
-            (CONTROL_PLANE, Identity::ControlPlane),
-            (WORKERS, Identity::Worker),
-            (STRANGERS, Identity::Worker),
-        ] {
-            let policy = render(identity, &scope).expect("a policy");
-            state.iam.add_role(&mut state.ids, role, &[(role, &policy)]).expect("a role");
-        }
-        let (ec2, ids) = (&mut state.ec2, &mut state.ids);
-        let mut network = |cidr: &str, subnet: &str| {
-            let vpc = ec2.create_vpc(ids, cidr).expect("a VPC");
-            let subnet = ec2.create_subnet(ids, &vpc, None, subnet).expect("a subnet");
-            (vpc, subnet)
-        };
-        let (vpc, subnet) = network("10.0.0.0/16", "10.0.0.0/20");
-        let (_, other) = network("10.1.0.0/16", "10.1.0.0/20");
-        (vpc, subnet, other)
-    })
-}
-
-fn config(
-    region: &Region,
-    group: &str,
-    vpc: &str,
-    endpoint: &str,
-    authority: &CertificateAuthority,
-) -> NodeConfig {
-    let (role_id, profile) = region.with(|state, _| {
-        let role = state.iam.role(group).expect("a role").role_id.clone();
-        (role, state.iam.profile_arn(group))
-    });
-    let text = format!(
-        r#"
-group = "{group}"
-
-[cluster]
-name = "{CLUSTER}"
-region = "eu-west-1"
-vpc = "{vpc}"
-
-[api]
-endpoint = "{endpoint}"
-ca_generation = 1
-certificate_authorities = """
-{certificate}"""
-
-[network]
-pods = ["10.128.0.0/16"]
-services = ["10.96.0.0/16"]
-dns = ["10.96.0.10"]
-
-[admission]
-role_ids = ["{role_id}"]
-instance_profile = "{profile}"
-window = "{window}s"
-certificate_lifetime = "{lifetime}s"
-
-[node]
-role = "{role}"
-labels = {{ "acme.node-restriction.kubernetes.io/tier" = "batch" }}
-
-[[node.taints]]
-key = "acme.example/dedicated"
-value = "batch"
-effect = "NoSchedule"
-"#,
-        certificate = authority.certificate_pem(),
-        window = WINDOW.as_secs(),
-        lifetime = LIFETIME.as_secs(),
-        role = if group == CONTROL_PLANE { "control-plane" } else { "worker" },
-    );
-    NodeConfig::parse(&text).unwrap_or_else(|problems| panic!("{problems}"))
 }
