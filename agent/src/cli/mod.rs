@@ -120,10 +120,55 @@ pub fn age(ago: time::Duration) -> String {
 mod tests {
     use super::*;
 
+    fn whole() -> clap::Command {
+        Command::augment_subcommands(clap::Command::new("windlass"))
+    }
+
     /// clap checks its own use only when a command is parsed.
     #[test]
     fn every_command_can_be_parsed() {
-        Command::augment_subcommands(clap::Command::new("windlass")).debug_assert();
+        whole().debug_assert();
+    }
+
+    /// The words of a line that begins with `windlass`, up to a comment, a pipe or a redirection.
+    fn words(line: &str) -> Option<Vec<String>> {
+        let line = line.trim();
+        let line = line.strip_prefix("windlass ")?;
+        let ends = ["  ", " | ", " > ", " && ", " #"];
+        let end = ends.iter().filter_map(|end| line.find(end)).min().unwrap_or(line.len());
+        let line = line[..end].replace("$role", "worker");
+        let words = line.split(' ').filter(|word| !word.is_empty()).map(str::to_owned);
+        Some(std::iter::once("windlass".to_owned()).chain(words).collect())
+    }
+
+    fn examples_of(command: &clap::Command, found: &mut Vec<Vec<String>>) {
+        let said = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        found.extend(said.lines().filter_map(words));
+        command.get_subcommands().for_each(|inner| examples_of(inner, found));
+    }
+
+    #[test]
+    fn every_example_in_a_help_text_is_a_command() {
+        let mut examples = Vec::new();
+        examples_of(&whole(), &mut examples);
+        assert!(examples.len() > 20, "{examples:?}");
+        for example in examples {
+            let parsed = whole().try_get_matches_from(&example);
+            parsed.unwrap_or_else(|error| panic!("{}: {error}", example.join(" ")));
+        }
+    }
+
+    #[test]
+    fn every_command_in_the_documentation_is_one() {
+        let documented =
+            [include_str!("../../../docs/operating.md"), include_str!("../../../docs/policies.md")];
+        let mut count = 0;
+        for example in documented.iter().flat_map(|text| text.lines()).filter_map(words) {
+            let parsed = whole().try_get_matches_from(&example);
+            parsed.unwrap_or_else(|error| panic!("{}: {error}", example.join(" ")));
+            count += 1;
+        }
+        assert!(count > 10, "{count}");
     }
 
     #[test]
