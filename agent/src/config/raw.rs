@@ -130,7 +130,11 @@ impl<'a> Section<'a> {
 
     fn path_of(&self, key: &str) -> String {
         let bare = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_');
-        let key = if key.bytes().all(bare) { key.to_owned() } else { format!("\"{key}\"") };
+        let key = if !key.is_empty() && key.bytes().all(bare) {
+            key.to_owned()
+        } else {
+            format!("{key:?}")
+        };
         if self.path.is_empty() { key } else { format!("{}.{key}", self.path) }
     }
 

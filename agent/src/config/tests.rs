@@ -211,3 +211,60 @@ fn a_registrys_name_cannot_climb_out_of_its_folder() {
         assert!(refused.contains("is not a registry"), "{refused}");
     }
 }
+
+/// What is written by hand is cut off, doubled and misspelt: that is answered, never a panic.
+#[test]
+fn whatever_is_read_is_either_good_or_has_a_problem_that_can_be_shown() {
+    const BITS: [&str; 12] = [
+        "\"",
+        "[",
+        "]",
+        "\n",
+        "=",
+        "{",
+        "é",
+        "\u{0}",
+        "-1",
+        "[groups.x]\n",
+        "\"\"\"",
+        "10.0.0.0/8",
+    ];
+    for seed in 0..300 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut text = if rng.bool() { CLUSTER.to_owned() } else { revision("workers").to_toml() };
+        for _ in 0..rng.usize(1..4) {
+            let mut place =
+                || (0..).map(|_| rng.usize(..=text.len())).find(|&at| text.is_char_boundary(at));
+            let (Some(a), Some(b)) = (place(), place()) else { continue };
+            let by = BITS[rng.usize(..BITS.len())];
+            let end = if rng.bool() { a.min(b) } else { a.max(b).min(a.min(b) + 40) };
+            let end = (end..).find(|&at| text.is_char_boundary(at)).unwrap_or(text.len());
+            text.replace_range(a.min(b)..end, by);
+        }
+        let problems = [
+            ClusterFile::parse(&text).err(),
+            NodeConfig::parse(&text).err(),
+            UserData::parse(text.as_bytes()).err(),
+        ];
+        for problems in problems.into_iter().flatten() {
+            assert!(problems.iter().len() > 0, "seed {seed}");
+            assert!(!problems.to_string().is_empty(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn the_documented_defaults_are_the_defaults() {
+    let page = include_str!("../../../docs/configuration.md");
+    let blocks: Vec<_> = page.split("```toml\n").skip(1).collect();
+    let block = |index: usize| blocks[index].split("```").next().expect("a block");
+    let stated = ClusterFile::parse(block(0)).expect("the page's cluster.toml is good");
+    let short: String =
+        block(0).split_inclusive('\n').filter(|line| !line.contains("# default")).collect();
+    assert!(short.lines().count() + 10 < block(0).lines().count(), "{short}");
+    assert_eq!(ClusterFile::parse(&short), Ok(stated));
+    UserData::parse(block(1).as_bytes()).expect("the page's UserData is good");
+    let document = page.split("```\nMIME").nth(1).and_then(|rest| rest.split("```").next());
+    let document = format!("MIME{}", document.expect("the page's MIME document"));
+    assert_eq!(UserData::parse(document.as_bytes()), UserData::parse(block(1).as_bytes()));
+}
