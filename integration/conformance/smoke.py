@@ -71,6 +71,8 @@ def command_line():
         listed = aws("s3", "ls", f"s3://{BUCKET}/prod/").split()
         equal([word for word in listed if word in ("a", "config.toml")], ["a", "config.toml"])
         aws("s3", "sync", folder, f"s3://{BUCKET}/synced")
+        aws("s3", "mv", f"s3://{BUCKET}/synced/config.toml", f"s3://{BUCKET}/synced/moved.toml")
+        equal(aws("s3", "ls", f"s3://{BUCKET}/synced/").split()[-1], "moved.toml")
         aws("s3", "rm", "--recursive", f"s3://{BUCKET}/synced")
     head = json.loads(aws("s3api", "head-object", "--bucket", BUCKET, "--key", "prod/config.toml"))
     equal(head["ContentLength"], 17)

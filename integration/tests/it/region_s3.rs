@@ -573,6 +573,54 @@ async fn an_object_under_a_kms_key_is_for_those_who_may_use_the_key() {
     assert_eq!(refusal(put(&reader, &key).await), "403 AccessDenied");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_head_needs_the_key_for_the_checksum_alone() {
+    // "HeadObject" in the Amazon S3 API Reference, x-amz-checksum-mode
+    let region = region();
+    let home = Home { region: "eu-west-1", account: "123456789012" };
+    let key = region.with(|state, _| state.s3.kms.create_key(home, "one").0);
+    let put = operator(&region).put_object().bucket(BUCKET).key("k").ssekms_key_id(key);
+    put.server_side_encryption(ServerSideEncryption::AwsKms).send().await.unwrap();
+    let keyless = client(&region, &allow(&[(&["s3:GetObject"], "*")]));
+    let head = || keyless.head_object().bucket(BUCKET).key("k");
+    assert!(head().send().await.unwrap().e_tag.is_some());
+    assert_eq!(refusal(head().checksum_mode(ChecksumMode::Enabled).send().await), "403");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_keeps_what_the_source_says_unless_told_otherwise() {
+    // "CopyObject" in the Amazon S3 API Reference
+    let region = region();
+    let s3 = operator(&region);
+    let put = s3.put_object().bucket(BUCKET).key("a b").body(ByteStream::from_static(b"hello"));
+    put.content_type("text/plain").metadata("by", "me").send().await.unwrap();
+    let copy =
+        |to: &str| s3.copy_object().bucket(BUCKET).key(to).copy_source("acme-kubernetes/a%20b");
+    let done = copy("kept").send().await.unwrap().copy_object_result.unwrap();
+    assert!(done.checksum_crc32().is_some(), "the source's kind of checksum");
+    let replace = copy("new").metadata_directive(aws_sdk_s3::types::MetadataDirective::Replace);
+    replace.metadata("by", "you").send().await.unwrap();
+    for (key, content_type, by) in
+        [("kept", "text/plain", "me"), ("new", "binary/octet-stream", "you")]
+    {
+        let got = s3.get_object().bucket(BUCKET).key(key).send().await.unwrap();
+        assert_eq!(
+            (got.content_type(), got.metadata().unwrap()["by"].as_str()),
+            (Some(content_type), by)
+        );
+        assert_eq!(got.body.collect().await.unwrap().into_bytes(), "hello");
+    }
+    assert_eq!(refusal(copy("a b").send().await), "400 InvalidRequest");
+    assert_eq!(refusal(copy("new").if_none_match("*").send().await), "412 PreconditionFailed");
+    assert_eq!(
+        refusal(copy("newer").copy_source_if_match("\"0\"").send().await),
+        "412 PreconditionFailed"
+    );
+    let writer = client(&region, &allow(&[(&["s3:PutObject"], "*")]));
+    let blind = writer.copy_object().bucket(BUCKET).key("k").copy_source("acme-kubernetes/kept");
+    assert_eq!(refusal(blind.send().await), "403 AccessDenied");
+}
+
 // "ListObjectsV2" in the Amazon S3 API Reference
 
 #[tokio::test(start_paused = true)]

@@ -139,7 +139,8 @@ impl Algorithm {
         }
     }
 
-    fn header(self) -> &'static str {
+    /// The header, or the trailer, that carries it.
+    pub fn header(self) -> &'static str {
         match self {
             Self::Crc32 => "x-amz-checksum-crc32",
             Self::Crc32c => "x-amz-checksum-crc32c",

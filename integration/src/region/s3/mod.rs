@@ -3,12 +3,13 @@
 //! A request comes in whole and unverified; [`serve`] sees to what `s3s` does not (presigned URLs
 //! by the region's clock, digests of XML bodies, the headers around every answer) and hands it on.
 //! `s3s` parses it and calls [`service`], which asks IAM ([`access`]) and then does it
-//! ([`reads`], [`writes`], [`lists`], [`buckets`]) to the [`store`].
+//! ([`reads`], [`writes`], [`copies`], [`lists`], [`buckets`]) to the [`store`].
 
 mod access;
 pub mod address;
 mod buckets;
 mod conditions;
+mod copies;
 pub mod digest;
 pub mod kms;
 mod listing;

@@ -17,16 +17,34 @@ use super::store::{Object, Version, VersionId};
 
 /// Returns the object, or a range of it.
 pub fn get(asked: &mut Asked<'_>, input: GetObjectInput) -> S3Result<GetObjectOutput> {
+    look(asked, input, false)
+}
+
+/// GetObject, or what HeadObject tells of it.
+fn look(
+    asked: &mut Asked<'_>,
+    input: GetObjectInput,
+    head_only: bool,
+) -> S3Result<GetObjectOutput> {
     let conditions = ReadConditions {
         if_match: input.if_match.clone(),
         if_none_match: input.if_none_match.clone(),
         if_modified_since: input.if_modified_since.clone(),
         if_unmodified_since: input.if_unmodified_since.clone(),
     };
-    asked.bucket_of(&input.bucket, input.expected_bucket_owner.as_deref())?;
-    let (version, object) = find(asked, &input.bucket, &input.key, input.version_id.as_deref())?;
-    asked.require_kms("kms:Decrypt", &object.encryption, &input.bucket, &input.key)?;
-    conditions.hold_against(&version, &object)?;
+    let with_checksum =
+        input.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED);
+    let (bucket, key, version) = (&input.bucket, &input.key, input.version_id.as_deref());
+    asked.bucket_of(bucket, input.expected_bucket_owner.as_deref())?;
+    // "HeadObject", `x-amz-checksum-mode`: of an object under a KMS key the checksum takes
+    // kms:Decrypt, and nothing else of it does.
+    let (version, object) = if head_only && !with_checksum {
+        let (version, object) = find(asked, bucket, key, version)?;
+        conditions.hold_against(&version, &object)?;
+        (version, object)
+    } else {
+        readable(asked, bucket, key, version, &conditions)?
+    };
 
     let length = object.bytes.len() as u64;
     let range = match input.range {
@@ -39,8 +57,7 @@ pub fn get(asked: &mut Asked<'_>, input: GetObjectInput) -> S3Result<GetObjectOu
         None => object.bytes.clone(),
     };
     // A checksum of the whole says nothing about a part.
-    let whole = input.checksum_mode.is_some_and(|mode| mode.as_str() == ChecksumMode::ENABLED)
-        && range.is_none();
+    let whole = with_checksum && range.is_none();
     let checksum = |algorithm| if whole { object.checksum.by(algorithm) } else { None };
     Ok(GetObjectOutput {
         accept_ranges: Some("bytes".into()),
@@ -73,7 +90,7 @@ pub fn get(asked: &mut Asked<'_>, input: GetObjectInput) -> S3Result<GetObjectOu
 
 /// What GetObject would say, without the body.
 pub fn head(asked: &mut Asked<'_>, input: HeadObjectInput) -> S3Result<HeadObjectOutput> {
-    let got = get(
+    let got = look(
         asked,
         GetObjectInput {
             bucket: input.bucket,
@@ -88,6 +105,7 @@ pub fn head(asked: &mut Asked<'_>, input: HeadObjectInput) -> S3Result<HeadObjec
             expected_bucket_owner: input.expected_bucket_owner,
             ..Default::default()
         },
+        true,
     )?;
     Ok(HeadObjectOutput {
         accept_ranges: got.accept_ranges,
@@ -113,6 +131,21 @@ pub fn head(asked: &mut Asked<'_>, input: HeadObjectInput) -> S3Result<HeadObjec
         checksum_type: got.checksum_type,
         ..Default::default()
     })
+}
+
+/// The version asked for and its object, for a caller who may read its bytes and whose conditions
+/// hold.
+pub fn readable(
+    asked: &mut Asked<'_>,
+    bucket: &str,
+    key: &str,
+    version: Option<&str>,
+    conditions: &ReadConditions,
+) -> S3Result<(Version, Object)> {
+    let (version, object) = find(asked, bucket, key, version)?;
+    asked.require_kms("kms:Decrypt", &object.encryption, bucket, key)?;
+    conditions.hold_against(&version, &object)?;
+    Ok((version, object))
 }
 
 /// The version asked for and its object, for a caller who may read it.

@@ -6,7 +6,7 @@ use s3s::dto::*;
 use s3s::{S3, S3Error, S3Request, S3Response, S3Result, TrailingHeaders, s3_error};
 
 use super::access::Asked;
-use super::{buckets, lists, reads, writes};
+use super::{buckets, copies, lists, reads, writes};
 use crate::region::call::Caller;
 use crate::region::{Arrival, Region};
 
@@ -59,6 +59,13 @@ impl S3 for Service {
         req: S3Request<HeadObjectInput>,
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         self.ask(|asked| reads::head(asked, req.input))
+    }
+
+    async fn copy_object(
+        &self,
+        req: S3Request<CopyObjectInput>,
+    ) -> S3Result<S3Response<CopyObjectOutput>> {
+        self.ask(|asked| copies::copy(asked, req.input, &req.headers))
     }
 
     async fn delete_object(

@@ -47,6 +47,7 @@ pub fn put(
     let checksum = digest::verified(headers, trailers, &body)?;
     hold_for_write(asked, &bucket, &key, &conditions)?;
 
+    let encryption_context = input.ssekms_encryption_context.clone();
     let etag = asked.store().etag(&body, &encryption);
     let object = Object {
         bytes: body,
@@ -67,6 +68,7 @@ pub fn put(
         checksum_sha1: object.checksum.by(Algorithm::Sha1),
         checksum_sha256: object.checksum.by(Algorithm::Sha256),
         checksum_type: Some(ChecksumType::from_static(ChecksumType::FULL_OBJECT)),
+        ssekms_encryption_context: encryption_context,
         ..Default::default()
     };
     let now = asked.now;
