@@ -71,8 +71,8 @@ fn like(pattern: &str, text: &str) -> bool {
         None => text.is_empty(),
         Some('*') => {
             let rest = pattern_rest.as_str();
-            let ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-            ends.into_iter().any(|at| like(rest, &text[at..]))
+            let mut ends = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            ends.any(|at| like(rest, &text[at..]))
         }
         Some('?') => {
             let rest = pattern_rest.as_str();

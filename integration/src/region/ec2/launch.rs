@@ -93,8 +93,8 @@ impl Ec2 {
         let mut metadata = MetadataOptions { tokens_required: false, ..MetadataOptions::default() };
         spec.metadata.apply(&mut metadata);
         if metadata.instance_tags_enabled {
-            let keys = spec.tags.get("instance").into_iter().flat_map(Tags::keys);
-            keys.into_iter().try_for_each(|key| tags::fit_for_metadata(key))?;
+            let mut keys = spec.tags.get("instance").into_iter().flat_map(Tags::keys);
+            keys.try_for_each(|key| tags::fit_for_metadata(key))?;
         }
         let profile = spec.profile.as_ref().map(|profile| profile_of(iam, profile)).transpose()?;
         let interfaces = interfaces_of(&spec, of_type)?;

@@ -1,6 +1,5 @@
 //! DescribeScalingActivities.
 
-use super::groups::required;
 use super::{page, second};
 use crate::region::autoscaling::Activity;
 use crate::region::call::{Call, ServiceError};
@@ -11,11 +10,7 @@ use crate::region::xml::Element;
 pub fn describe(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
     let ids = call.params.list("ActivityIds");
     let deleted_too = call.params.flag("IncludeDeletedGroups")?.unwrap_or(false);
-    let group = call
-        .params
-        .get("AutoScalingGroupName")
-        .map(|_| required(call.params, "AutoScalingGroupName"));
-    let group = group.transpose()?;
+    let group = call.params.get("AutoScalingGroupName");
     let all = state.autoscaling.activities().iter().enumerate().rev();
     let found = all.filter(|(_, held)| {
         (ids.is_empty() || ids.contains(&held.id.as_str()))
