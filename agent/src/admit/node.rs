@@ -29,8 +29,10 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// For how long nobody waits after the API server did not answer.
 const AWAY: Duration = Duration::from_secs(10);
 
-/// Between two rounds of completing Nodes.
+/// Between two rounds of completing Nodes, and until the API server is there for the first one: the
+/// control plane's own Node waits for it.
 const COMPLETION: Duration = Duration::from_secs(15);
+const FIRST_COMPLETION: Duration = Duration::from_secs(1);
 
 /// A Node as it shall be.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,14 +155,14 @@ impl Admitter {
     /// Completes Nodes that were granted while the API server was away, by whichever admitter.
     pub(super) async fn complete_nodes(self: Arc<Self>) {
         let Some(nodes) = &self.nodes else { return };
-        let mut looked = false;
-        loop {
-            if !looked {
-                match self.find_incomplete(nodes).await {
-                    Ok(()) => looked = true,
-                    Err(error) => tracing::info!("Nodes cannot be looked at yet: {error:#}"),
-                }
+        let mut told = false;
+        while let Err(error) = self.find_incomplete(nodes).await {
+            if !std::mem::replace(&mut told, true) {
+                tracing::info!("Nodes cannot be looked at yet: {error:#}");
             }
+            tokio::time::sleep(FIRST_COMPLETION).await;
+        }
+        loop {
             nodes.complete_known().await;
             tokio::time::sleep(COMPLETION).await;
         }
