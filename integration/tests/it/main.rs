@@ -7,6 +7,7 @@ mod boot_bad_input;
 mod boot_scene;
 mod boot_worker;
 mod conformance;
+mod lab_daemon;
 mod lab_kubernetes;
 mod lab_node;
 mod operator_cluster;

@@ -69,6 +69,12 @@ pub fn terminate(name: &str, node: String) -> Result<()> {
     Ok(())
 }
 
+pub fn reboot(name: &str, node: String) -> Result<()> {
+    let status: Status = Client::connect(name)?.ask(&Request::Reboot { node })?;
+    eprintln!("{} is being rebooted", status.instance);
+    Ok(())
+}
+
 /// Runs a command on the node with this terminal; its exit code is ours.
 pub fn exec(name: &str, node: String, words: &[String]) -> Result<ExitCode> {
     let status: Status = Client::connect(name)?.ask(&Request::Find { node })?;

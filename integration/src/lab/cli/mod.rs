@@ -66,6 +66,8 @@ enum Command {
     },
     /// Terminate an instance through its Auto Scaling group
     Terminate { node: String },
+    /// Reboot an instance, as EC2's RebootInstances does
+    Reboot { node: String },
     /// Run a command on a node
     Exec {
         node: String,
@@ -148,6 +150,7 @@ fn run(name: &str, command: Command) -> Result<ExitCode> {
         Command::Env => look::environment(name)?,
         Command::Launch { group, count } => look::print(name, &Request::Launch { group, count })?,
         Command::Terminate { node } => look::terminate(name, node)?,
+        Command::Reboot { node } => look::reboot(name, node)?,
         Command::Exec { node, command } => return look::exec(name, node, &command),
         Command::Logs { node, follow } => look::logs(name, node, follow)?,
         Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,

@@ -54,6 +54,13 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             groups::terminate(region, &lab.account, &found.instance).await?;
             Ok(serde_json::to_value(found)?)
         }
+        Request::Reboot { node } => {
+            let found = find(lab, &node)?;
+            let ec2 = aws_sdk_ec2::Client::new(&account::sdk(region, &lab.account.administrator));
+            let rebooted = ec2.reboot_instances().instance_ids(&found.instance).send().await;
+            rebooted.with_context(|| format!("cannot reboot `{}`", found.instance))?;
+            Ok(serde_json::to_value(found)?)
+        }
         Request::Find { node } => Ok(serde_json::to_value(find(lab, &node)?)?),
         Request::AddFault(rule) => {
             region.faults().add(rule.to_rule()?);

@@ -24,6 +24,9 @@ pub enum Request {
     Terminate {
         node: String,
     },
+    Reboot {
+        node: String,
+    },
     /// The instance that a person means by a name.
     Find {
         node: String,

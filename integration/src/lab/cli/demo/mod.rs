@@ -74,11 +74,12 @@ fn run(demo: &Demo, progress: &Progress) -> Result<Summary> {
     let mut client = Client::connect(NAME)?;
     let variables: BTreeMap<String, String> = client.ask(&Request::Environment)?;
 
+    let mut seen = BTreeSet::new();
     launch(&mut client, "control-plane", 1, progress)?;
-    wait_in_service(&mut client, 1, progress)?;
+    wait_in_service(&mut client, 1, &mut seen, progress)?;
     let workers = if demo.short { 1 } else { WORKERS };
     launch(&mut client, "workers", workers, progress)?;
-    let nodes = wait_in_service(&mut client, 1 + usize::try_from(workers)?, progress)?;
+    let nodes = wait_in_service(&mut client, 1 + usize::try_from(workers)?, &mut seen, progress)?;
 
     wait_for_reports(&mut client, &nodes)?;
     let (idle, since) = (Instant::now(), records(&mut client, 0)?.len());
@@ -114,9 +115,13 @@ fn launch(client: &mut Client, group: &str, count: i32, progress: &Progress) -> 
 }
 
 /// Until so many instances are in service: each has said itself that its Node is Ready.
-fn wait_in_service(client: &mut Client, wanted: usize, progress: &Progress) -> Result<Vec<Status>> {
+fn wait_in_service(
+    client: &mut Client,
+    wanted: usize,
+    seen: &mut BTreeSet<String>,
+    progress: &Progress,
+) -> Result<Vec<Status>> {
     let started = Instant::now();
-    let mut seen = BTreeSet::new();
     loop {
         let all: Vec<Status> = client.ask(&Request::Status)?;
         if let Some(trouble) = all.iter().find_map(|status| status.trouble.as_ref()) {

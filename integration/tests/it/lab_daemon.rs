@@ -1,0 +1,173 @@
+//! `cargo lab` as its user sees it: up, used, and gone without a trace.
+
+use std::fs;
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+use integration::lab::daemon::{Place, Status};
+use integration::lab::network::Namespace;
+use integration::lab::node::cgroups;
+use integration::lab::running::prefix;
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A lab of a test's own; ended when dropped, also when the test failed.
+struct Lab(String);
+
+impl Lab {
+    fn up(name: &str, arguments: &[&str]) -> Self {
+        let lab = Self(format!("{name}-{}", std::process::id()));
+        lab.ok(&[&["up"], arguments].concat());
+        lab
+    }
+
+    fn run(&self, arguments: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_lab"))
+            .args(["--name", &self.0])
+            .args(arguments)
+            .output()
+            .unwrap()
+    }
+
+    fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "`lab {}`: {said}", arguments.join(" "));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn status(&self) -> Vec<Status> {
+        serde_json::from_str(&self.ok(&["status", "--json"])).unwrap()
+    }
+
+    fn eventually(&self, what: &str, wanted: impl Fn(&[Status]) -> bool) -> Vec<Status> {
+        let started = Instant::now();
+        loop {
+            let found = self.status();
+            if wanted(&found) {
+                return found;
+            }
+            assert!(
+                started.elapsed() < Duration::from_secs(240),
+                "never {what}: {found:#?}\n{}",
+                consoles(&found)
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// All that is on this machine under the lab's name.
+    fn traces(&self) -> Vec<String> {
+        let prefix = prefix(&self.0);
+        let namespaces = Namespace::with_prefix(&prefix).unwrap();
+        let mut traces: Vec<String> =
+            namespaces.iter().map(|it| format!("namespace {}", it.name())).collect();
+        traces.extend(
+            cgroups::with_prefix(&prefix)
+                .unwrap()
+                .into_iter()
+                .map(|it| format!("control group {it}")),
+        );
+        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+        let ours = format!("/labs/{}/", self.0);
+        traces.extend(
+            mounts.lines().filter(|line| line.contains(&ours)).map(|line| format!("mount {line}")),
+        );
+        for process in fs::read_dir("/proc").unwrap().flatten() {
+            let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
+            let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
+            if arguments.contains(&ours) || arguments.contains(&format!("--name {} daemon", self.0))
+            {
+                traces.push(format!("process {arguments}"));
+            }
+        }
+        if Place::of(&self.0).socket().exists() {
+            traces.push("control socket".into());
+        }
+        traces
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        let _ = self.run(&["down"]);
+    }
+}
+
+fn consoles(nodes: &[Status]) -> String {
+    let tail = |node: &Status| {
+        let console = fs::read_to_string(&node.console).unwrap_or_default();
+        let lines: Vec<&str> = console.lines().filter(|line| line.contains("windlass")).collect();
+        format!(
+            "== {} {}\n{}\n",
+            node.instance,
+            node.group,
+            lines[lines.len().saturating_sub(20)..].join("\n")
+        )
+    };
+    nodes.iter().map(tail).collect()
+}
+
+fn in_service(nodes: &[Status], count: usize) -> bool {
+    nodes.iter().filter(|node| node.lifecycle.as_deref() == Some("InService")).count() == count
+}
+
+#[test]
+fn a_worker_joins_reboots_and_is_terminated() {
+    let lab = Lab::up("join", &[]);
+    lab.ok(&["launch", "workers"]);
+    let nodes = lab.eventually("two nodes in service", |nodes| in_service(nodes, 2));
+    let worker = nodes.iter().find(|node| node.group == "workers").unwrap();
+    let short_name = worker.private_dns_name.split('.').next().unwrap();
+    assert_eq!(lab.ok(&["exec", short_name, "--", "hostname"]).trim(), short_name);
+    assert_eq!(lab.run(&["exec", short_name, "--", "sh", "-c", "exit 7"]).status.code(), Some(7));
+    let nobody = lab.run(&["exec", "nobody", "--", "true"]);
+    let said = String::from_utf8_lossy(&nobody.stderr).into_owned();
+    assert_eq!(
+        said,
+        "error: no instance is called `nobody`\nhint: `cargo lab status` lists them\n"
+    );
+    assert!(lab.ok(&["logs", &worker.instance]).contains("is Ready"));
+
+    // The disk survives a reboot: the second boot finds its identity and asks nobody for another.
+    lab.ok(&["exec", short_name, "--", "sh", "-c", "echo kept > /root/mark; sync"]);
+    lab.ok(&["reboot", short_name]);
+    lab.eventually("rebooted", |nodes| {
+        nodes.iter().any(|node| {
+            node.instance == worker.instance && node.pid.is_some_and(|pid| Some(pid) != worker.pid)
+        })
+    });
+    assert_eq!(lab.ok(&["exec", short_name, "--", "cat", "/root/mark"]), "kept\n");
+
+    lab.ok(&["terminate", short_name]);
+    lab.eventually("terminated", |nodes| {
+        nodes.iter().any(|node| {
+            node.instance == worker.instance && node.state == "terminated" && node.pid.is_none()
+        })
+    });
+    let gone = format!("{}{}", prefix(&lab.0), worker.instance);
+    assert!(!lab.traces().iter().any(|trace| trace.contains(&gone)), "{:?}", lab.traces());
+    lab.ok(&["down"]);
+    assert_eq!(lab.traces(), Vec::<String>::new());
+}
+
+#[test]
+fn two_labs_do_not_touch_each_other_and_a_killed_one_leaves_nothing_after_down() {
+    let other = Lab::up("other", &["--empty"]);
+    let killed = Lab::up("killed", &[]);
+    killed.eventually("a machine that runs", |nodes| nodes.iter().any(|node| node.pid.is_some()));
+    let pid = fs::read_to_string(Place::of(&killed.0).pid()).unwrap().trim().parse().unwrap();
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    assert!(!killed.traces().is_empty(), "the machine should have outlived its daemon");
+    killed.ok(&["down"]);
+    assert_eq!(killed.traces(), Vec::<String>::new());
+
+    assert_eq!(other.status().len(), 0);
+    let again = other.run(&["up", "--empty"]);
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains(&format!("a lab called `{}` is up already", other.0)), "{said}");
+    other.ok(&["down"]);
+    assert_eq!(other.traces(), Vec::<String>::new());
+    // Nothing there is nothing to do.
+    other.ok(&["down"]);
+}
