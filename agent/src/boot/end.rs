@@ -2,6 +2,7 @@
 //! written, systemd is told.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use aws_config::SdkConfig;
@@ -10,7 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::stop::{Kind, Stop};
-use super::{ATTEMPT, Boot, Done, Known};
+use super::{Boot, Done, Known};
 use crate::client::autoscaling::{Completed, Hook, Verdict};
 use crate::client::s3::Condition;
 use crate::config::NodeConfig;
@@ -19,6 +20,8 @@ use crate::exchange::Keys;
 use crate::facts::Instance;
 use crate::report::{BootStep, Outcome, Report, status};
 
+/// The report is not worth a longer wait.
+const UPLOAD: Duration = Duration::from_secs(5);
 /// For who is on the machine now, and for who comes after a reboot.
 const REPORTS: [&str; 2] = ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
 
@@ -157,7 +160,7 @@ impl Boot {
             }
             let Some((store, user)) = &known.mailbox else { return Ok(()) };
             let key = Keys::of(&report.cluster).report(user);
-            let put = timeout(ATTEMPT, store.put(&key, bytes, Condition::Always));
+            let put = timeout(UPLOAD, store.put(&key, bytes, Condition::Always));
             put.await.context("S3 did not take it in time")??;
             anyhow::Ok(())
         };

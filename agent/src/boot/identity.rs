@@ -135,16 +135,12 @@ fn authorities(bundle: &str) -> Vec<Certificate> {
     blocks.filter_map(|pem| Certificate::from_pem(pem).ok()).collect()
 }
 
-/// Certificate and key where kubelet looks for them, and the grant for the next boot.
-pub fn ensure_installed(
-    machine: &Machine,
-    grant: &Grant,
-    key: &PrivateKey,
-) -> anyhow::Result<Ensured> {
+/// Certificate and key (PEM) where kubelet looks for them, and the grant for the next boot.
+pub fn ensure_installed(machine: &Machine, grant: &Grant, key: &str) -> anyhow::Result<Ensured> {
     // Named by the grant's time, not by ours, so that a run after a killed one writes the same file.
     let name = dated(grant.at)?;
     let beside = Path::new(CLIENT_CERTIFICATE).with_file_name(&name);
-    let pem = format!("{}\n{}\n", grant.certificate.trim_end(), key.to_pem().trim_end());
+    let pem = format!("{}\n{}\n", grant.certificate.trim_end(), key.trim_end());
     let file = ensure_file(machine, beside, 0o600, pem.as_bytes())?;
     let link = ensure_symlink(machine, CLIENT_CERTIFICATE, &name)?;
     let kept = ensure_file(machine, GRANT, 0o644, &serde_json::to_vec_pretty(grant)?)?;

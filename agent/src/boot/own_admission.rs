@@ -28,7 +28,7 @@ pub async fn grant(
 ) -> Result<Done<Grant>, Stop> {
     let request = new_request(asking)?;
     loop {
-        let error = match admit(asking, sdk, wire, &request).await {
+        let error = match Box::pin(admit(asking, sdk, wire, &request)).await {
             Ok(grant) => return accepted(asking, grant),
             Err(NotAdmitted::Refused(refusal)) => {
                 return Err(Stop::because(anyhow!("admission refused this instance: {refusal}")));
@@ -61,7 +61,7 @@ async fn admit(
         follows_group: false,
         config: config.clone(),
     });
-    admitter.admit_self(asking.user, request).await
+    Box::pin(admitter.admit_self(asking.user, request)).await
 }
 
 fn accepted(asking: Asking<'_>, grant: Grant) -> Result<Done<Grant>, Stop> {

@@ -30,8 +30,10 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
             writeln!(text, "route blackhole {}: absent -> present", route.destination)?;
         }
     }
+    let names: Vec<_> = plan.units.iter().map(|unit| unit.name.as_str()).collect();
+    let found = machine.unit_states(&names).await?;
     for unit in &plan.units {
-        match need(machine, unit).await? {
+        match need(machine, unit, &found) {
             Need::Nothing => {}
             Need::Start => writeln!(text, "unit {}: would be started", unit.name)?,
             Need::Restart => writeln!(text, "unit {}: would be restarted", unit.name)?,

@@ -9,13 +9,16 @@ mod units;
 
 use std::path::{Path, PathBuf};
 
+use futures_util::future::try_join_all;
+use tokio::task::spawn_blocking;
+
 use crate::host::Machine;
 use crate::plan::HostPlan;
 
 pub use difference::difference;
 pub use files::{ensure_file, ensure_symlink};
 pub use kernel::{ensure_route, ensure_sysctl};
-pub use units::ensure_unit;
+pub use units::ensure_units;
 
 /// What an `ensure_*` call found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +33,7 @@ pub enum Ensured {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Changes(pub Vec<String>);
 
-/// Files first, then what the kernel is told. Units are started apart, by [`ensure_unit`]: some of
+/// Files first, then what the kernel is told. Units are started apart, by [`ensure_units`]: some of
 /// them later than what they read.
 pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Changes> {
     let mut changes = ensure_files(machine, plan).await?;
@@ -44,18 +47,20 @@ pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Change
     Ok(changes)
 }
 
-/// Each file costs two or three syncs of a disk: not on a thread that has requests to wait for.
+/// Each file costs two syncs of a disk: not on a thread that has requests to wait for, and all at
+/// once, since a journalling file system takes many syncs for little more than one.
 async fn ensure_files(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Changes> {
-    let (machine, files) = (machine.clone(), plan.files.clone());
-    let all = tokio::task::spawn_blocking(move || {
-        let mut changes = Changes::default();
-        for file in files {
-            let ensured = ensure_file(&machine, &file.path, file.mode, file.contents.as_bytes())?;
-            changes.add(ensured, || file.path.display().to_string());
-        }
-        Ok(changes)
+    let each = plan.files.iter().cloned().map(|file| {
+        let machine = machine.clone();
+        spawn_blocking(move || {
+            ensure_file(&machine, &file.path, file.mode, file.contents.as_bytes())
+        })
     });
-    all.await?
+    let mut changes = Changes::default();
+    for (file, ensured) in plan.files.iter().zip(try_join_all(each).await?) {
+        changes.add(ensured?, || file.path.display().to_string());
+    }
+    Ok(changes)
 }
 
 impl Changes {

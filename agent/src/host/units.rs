@@ -1,6 +1,7 @@
 //! systemd's units, through `systemctl`: it is on every image, and its words are those that a
 //! person would use.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, ensure};
@@ -20,35 +21,42 @@ pub enum UnitState {
 }
 
 impl Machine {
-    /// Whether the unit runs.
-    pub async fn unit_state(&self, unit: &str) -> anyhow::Result<UnitState> {
+    /// What each of the units does.
+    pub async fn unit_states(&self, units: &[&str]) -> anyhow::Result<BTreeMap<String, UnitState>> {
         if let Effects::Kept(folder) = &self.effects {
-            let since = lock(folder).units.get(unit).copied();
-            return Ok(since.map_or(UnitState::Stopped, |since| UnitState::Running { since }));
+            let running = |unit: &&str| lock(folder).units.get(*unit).copied();
+            let state = |unit: &&str| {
+                running(unit).map_or(UnitState::Stopped, |since| UnitState::Running { since })
+            };
+            return Ok(units.iter().map(|unit| (unit.to_string(), state(unit))).collect());
         }
-        let properties = "--property=ActiveState,ExecMainStartTimestampMonotonic";
-        let said = systemctl(&["show", properties, unit]).await?;
-        Ok(state(&said, Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?), now()))
+        let properties = "--property=Id,ActiveState,ExecMainStartTimestampMonotonic";
+        let said = systemctl(&[&["show", properties], units].concat()).await?;
+        let monotonic = Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC)?);
+        Ok(states(&said, monotonic, now()))
     }
 
-    /// Requests the unit's start and does not wait for it.
-    pub async fn start_unit(&self, unit: &str) -> anyhow::Result<()> {
-        self.job("start", unit).await
+    /// Requests the units' start and does not wait for it.
+    pub async fn start_units(&self, units: &[&str]) -> anyhow::Result<()> {
+        self.job("start", units).await
     }
 
-    /// Requests the unit's restart and does not wait for it.
-    pub async fn restart_unit(&self, unit: &str) -> anyhow::Result<()> {
-        self.job("restart", unit).await
+    /// Requests the units' restart and does not wait for it.
+    pub async fn restart_units(&self, units: &[&str]) -> anyhow::Result<()> {
+        self.job("restart", units).await
     }
 
-    async fn job(&self, verb: &str, unit: &str) -> anyhow::Result<()> {
-        if let Effects::Kept(folder) = &self.effects {
-            let mut folder = lock(folder);
-            folder.units.insert(unit.to_owned(), now());
-            folder.log.push(format!("systemctl {verb} {unit}"));
+    async fn job(&self, verb: &str, units: &[&str]) -> anyhow::Result<()> {
+        if units.is_empty() {
             return Ok(());
         }
-        systemctl(&[verb, "--no-block", unit]).await.map(drop)
+        if let Effects::Kept(folder) = &self.effects {
+            let mut folder = lock(folder);
+            folder.units.extend(units.iter().map(|unit| (unit.to_string(), now())));
+            folder.log.push(format!("systemctl {verb} {}", units.join(" ")));
+            return Ok(());
+        }
+        systemctl(&[&[verb, "--no-block"], units].concat()).await.map(drop)
     }
 
     /// The last lines that a unit logged; what kept them from being read where they cannot be.
@@ -74,19 +82,28 @@ async fn systemctl(arguments: &[&str]) -> anyhow::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
+/// `systemctl show` writes a paragraph for each unit.
+fn states(said: &str, monotonic: Duration, wall: SystemTime) -> BTreeMap<String, UnitState> {
+    let paragraphs = said.split("\n\n");
+    let each = paragraphs.filter_map(|of_one| {
+        Some((property(of_one, "Id")?.to_owned(), state(of_one, monotonic, wall)))
+    });
+    each.collect()
+}
+
 /// systemd stamps by the monotonic clock, files are stamped by the wall clock.
 fn state(said: &str, monotonic: Duration, wall: SystemTime) -> UnitState {
-    let property = |name| {
-        said.lines()
-            .find_map(|line| line.split_once('=').filter(|(key, _)| *key == name))
-            .map(|(_, value)| value)
-    };
-    let active = matches!(property("ActiveState"), Some("active" | "activating" | "reloading"));
-    let started = property("ExecMainStartTimestampMonotonic").and_then(|us| us.parse().ok());
+    let active = property(said, "ActiveState");
+    let active = matches!(active, Some("active" | "activating" | "reloading"));
+    let started = property(said, "ExecMainStartTimestampMonotonic").and_then(|us| us.parse().ok());
     match started.filter(|us| active && *us > 0).map(Duration::from_micros) {
         Some(started) => UnitState::Running { since: wall - monotonic.saturating_sub(started) },
         None => UnitState::Stopped,
     }
+}
+
+fn property<'a>(said: &'a str, name: &str) -> Option<&'a str> {
+    said.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='))
 }
 
 /// File times are the system clock's, whatever clock a test has put into the wire.
@@ -101,15 +118,12 @@ mod tests {
     #[test]
     fn a_unit_runs_since_its_program_was_started() {
         let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1000);
-        let said = "ActiveState=active\nExecMainStartTimestampMonotonic=5000000\n";
-        let wanted = UnitState::Running { since: wall - Duration::from_secs(2) };
-        assert_eq!(state(said, Duration::from_secs(7), wall), wanted);
-    }
-
-    #[test]
-    fn a_unit_that_failed_does_not_run() {
-        let said = "ActiveState=failed\nExecMainStartTimestampMonotonic=5000000\n";
-        let state = state(said, Duration::from_secs(7), SystemTime::UNIX_EPOCH);
-        assert_eq!(state, UnitState::Stopped);
+        let said = "ActiveState=active\nId=a.service\nExecMainStartTimestampMonotonic=5000000\n\n\
+                    ActiveState=failed\nId=b.service\nExecMainStartTimestampMonotonic=5000000\n\n\
+                    ActiveState=inactive\nId=c.service\nExecMainStartTimestampMonotonic=0\n";
+        let running = UnitState::Running { since: wall - Duration::from_secs(2) };
+        let wanted = [("a", running), ("b", UnitState::Stopped), ("c", UnitState::Stopped)];
+        let wanted = wanted.map(|(name, state)| (format!("{name}.service"), state));
+        assert_eq!(states(said, Duration::from_secs(7), wall), BTreeMap::from(wanted));
     }
 }

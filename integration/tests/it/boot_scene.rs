@@ -53,7 +53,11 @@ pub struct Scene {
 
 /// What may be other than usual.
 pub struct Setting {
+    /// The instance's role, and the group that its launch template is for.
+    pub role: &'static str,
     pub user_data: Vec<u8>,
+    /// UserData names the revision too.
+    pub pinned: bool,
     pub api: String,
     pub latency: Profile,
     pub deadline: &'static str,
@@ -76,7 +80,9 @@ impl Scene {
 impl Default for Setting {
     fn default() -> Self {
         Self {
+            role: "workers",
             user_data: user_data("workers", "").into_bytes(),
+            pinned: false,
             api: "https://127.0.0.1:1".to_owned(),
             latency: Profile::None,
             deadline: "15m",
@@ -91,7 +97,7 @@ pub fn user_data(group: &str, more: &str) -> String {
 }
 
 impl Scene {
-    pub fn new(setting: Setting, authority: CertificateAuthority) -> Self {
+    pub fn new(mut setting: Setting, authority: CertificateAuthority) -> Self {
         let settings =
             Settings { latency: setting.latency, ..Settings::new(1, OffsetDateTime::now_utc()) };
         let region = Region::new(settings);
@@ -101,6 +107,7 @@ impl Scene {
         let control_plane = NodeConfig::parse(&texts[0]).unwrap_or_else(|wrong| panic!("{wrong}"));
         let hash = region.with(|state, now| {
             state.s3.create_bucket(BUCKET, now);
+            put_authority(state, &authority, now);
             let hashes =
                 ["control-plane", "workers"].into_iter().zip(&texts).map(|(group, text)| {
                     let hash = put_revision(state, group, text, now);
@@ -108,9 +115,12 @@ impl Scene {
                 });
             hashes.last().expect("two groups")
         });
-        let (instance, address) = launch_in_group(&region, &subnet, &setting.user_data);
+        if setting.pinned {
+            setting.user_data.extend(format!("config = \"sha256:{hash}\"\n").bytes());
+        }
+        let (instance, address) = launch_in_group(&region, &subnet, &setting);
         let role_id =
-            region.with(|state, _| state.iam.role("workers").expect("a role").role_id.clone());
+            region.with(|state, _| state.iam.role(setting.role).expect("a role").role_id.clone());
         let user = format!("{role_id}:{instance}").parse().expect("a user id");
         let (machine, folder) = folder(&region, address);
         Self {
@@ -247,10 +257,10 @@ fn foundations(region: &Region, credentials_delay: Duration) -> (String, String)
 }
 
 /// The one instance of an Auto Scaling group with a launch hook.
-fn launch_in_group(region: &Region, subnet: &str, user_data: &[u8]) -> (String, Ipv4Addr) {
+fn launch_in_group(region: &Region, subnet: &str, setting: &Setting) -> (String, Ipv4Addr) {
     region.with(|state, now| {
         let by = Author { arn: "arn:aws:iam::123456789012:user/operator", now };
-        let template = spec("workers", None, user_data);
+        let template = spec(setting.role, None, &setting.user_data);
         let template = state.ec2.create_template(&mut state.ids, "workers", None, template, by);
         let hook = NewHook {
             name: HOOK.to_owned(),
@@ -356,6 +366,17 @@ deadline = "{deadline}"
         certificate = authority.certificate_pem(),
         deadline = setting.deadline,
     )
+}
+
+/// As `windlass cluster init` leaves it.
+fn put_authority(state: &mut State, authority: &CertificateAuthority, now: OffsetDateTime) {
+    let keys = Keys::of(CLUSTER);
+    for (key, text) in [
+        (keys.ca_certificate("kubernetes", 1), authority.certificate_pem().to_owned()),
+        (keys.ca_key("kubernetes", 1), authority.private_key_pem()),
+    ] {
+        state.s3.put(BUCKET, &key, text, now).expect("a bucket");
+    }
 }
 
 /// Writes a revision and moves its group's pointer; its hash.

@@ -10,11 +10,11 @@ use windlass::pki::CertificateAuthority;
 use windlass::report::Outcome;
 
 use crate::boot_apiserver::{ApiServer, READY};
-use crate::boot_scene::{Scene, Setting};
+use crate::boot_scene::{Scene, Setting, put_revision};
 
-struct Cluster {
-    scene: Scene,
-    api: ApiServer,
+pub struct Cluster {
+    pub scene: Scene,
+    pub api: ApiServer,
     admitter: tokio::task::JoinHandle<()>,
 }
 
@@ -55,8 +55,7 @@ async fn a_worker_gets_its_identity_and_becomes_ready() {
         scene.machine.kept(),
         [
             format!("ip route replace blackhole {}", grant.pod_cidrs[0]),
-            "systemctl start containerd.service".to_owned(),
-            "systemctl start kubelet.service".to_owned(),
+            "systemctl start containerd.service kubelet.service".to_owned(),
         ]
     );
     assert_eq!(scene.lifecycle(), Some("InService"));
@@ -144,6 +143,35 @@ async fn a_reboot_without_s3_uses_the_last_verified_configuration_and_says_so() 
     let note = report.notes.first().expect("a note");
     assert!(note.starts_with("booted with the last verified configuration: "), "{note}");
     assert_eq!(report.steps.iter().filter(|step| step.outcome == Outcome::Failed).count(), 0);
+}
+
+#[tokio::test]
+async fn a_pinned_revision_is_used_although_the_group_has_a_newer_one() {
+    let cluster = Cluster::new(Setting { pinned: true, ..Setting::default() }).await;
+    let scene = &cluster.scene;
+    let text = scene.object(&scene.keys().config(&scene.revision)).expect("the revision");
+    let newer = format!("# newer\n{}", String::from_utf8(text).expect("text"));
+    scene.region.with(|state, now| put_revision(state, "workers", &newer, now));
+    scene.boot().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    assert_eq!(scene.report().revision.as_ref(), Some(&scene.revision));
+    let asked =
+        scene.region.calls().records().into_iter().filter(|call| {
+            call.caller.contains(&scene.instance) && call.resource.contains("/groups/")
+        });
+    assert_eq!(asked.count(), 0);
+}
+
+#[tokio::test]
+async fn an_instance_of_a_group_with_two_roles_asks_sts_which_it_has() {
+    let cluster = Cluster::new(Setting::default()).await;
+    let scene = &cluster.scene;
+    let text = scene.object(&scene.keys().config(&scene.revision)).expect("the revision");
+    let role = format!("\"{}\"", scene.user.role_id);
+    let two = String::from_utf8(text).expect("text");
+    let two = two.replace(&role, &format!("\"AROAANOTHERROLE00001\", {role}"));
+    scene.region.with(|state, now| put_revision(state, "workers", &two, now));
+    scene.boot().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    assert_eq!(scene.report().calls.get("sts:GetCallerIdentity"), Some(&1));
 }
 
 /// Killed anywhere, the next run goes on, and there is one grant and one certificate.

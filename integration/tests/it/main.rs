@@ -4,6 +4,7 @@ mod admit;
 mod bare_vpc;
 mod boot_apiserver;
 mod boot_bad_input;
+mod boot_control_plane;
 mod boot_scene;
 mod boot_worker;
 mod conformance;
