@@ -299,7 +299,7 @@ fn launch(region: &Region, role: &str, subnet: &str) -> (String, Ipv4Addr) {
     })
 }
 
-fn spec(role: &str, subnet: Option<&str>, user_data: &[u8]) -> LaunchSpec {
+pub fn spec(role: &str, subnet: Option<&str>, user_data: &[u8]) -> LaunchSpec {
     let encoded = base64::engine::general_purpose::STANDARD.encode(user_data);
     let tags = Tags::from_iter([(CLUSTER_TAG.to_owned(), CLUSTER.to_owned())]);
     LaunchSpec {
@@ -389,8 +389,8 @@ pub fn put_revision(state: &mut State, group: &str, text: &str, now: OffsetDateT
     hash
 }
 
-/// What the kernel of such a machine would say.
-fn folder(region: &Region, address: Ipv4Addr) -> (Machine, PathBuf) {
+/// A machine that is a folder, with what the kernel of such a machine would say.
+pub fn folder(region: &Region, address: Ipv4Addr) -> (Machine, PathBuf) {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let folder =

@@ -12,6 +12,7 @@ mod lab_daemon;
 mod lab_kubernetes;
 mod lab_node;
 mod operator_cluster;
+mod operator_first_cluster;
 mod operator_nodes;
 mod operator_scene;
 mod region_autoscaling;

@@ -90,7 +90,7 @@ async fn apply(cluster: &Cluster, label: &str) {
     revisions::apply(cluster, &comparison.changes, "ann").await.expect("applied");
 }
 
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn every_instance_is_seen_with_what_stands_in_its_way() {
     let scene = Scene::new();
     let (cluster, keys) = (scene.cluster(), Keys::of("prod"));

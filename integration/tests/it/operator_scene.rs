@@ -75,18 +75,24 @@ impl Scene {
     }
 
     pub fn sdk(&self, credentials: &iam::Credentials) -> SdkConfig {
-        let wire = InProcess::outside(&self.region);
-        let credentials =
-            Credentials::new(&credentials.access_key, &credentials.secret, None, None, "test");
-        SdkConfig::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(aws_config::Region::new("eu-west-1"))
-            .credentials_provider(SharedCredentialsProvider::new(credentials))
-            .http_client(wire.client())
-            .time_source(wire.time())
-            .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
-            .build()
+        sdk_in(&self.region, credentials)
     }
+}
+
+/// The SDK's configuration of somebody outside the VPC.
+pub fn sdk_in(region: &Region, credentials: &iam::Credentials) -> SdkConfig {
+    let wire = InProcess::outside(region);
+    let token = credentials.session_token.clone();
+    let credentials =
+        Credentials::new(&credentials.access_key, &credentials.secret, token, None, "test");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(aws_config::Region::new("eu-west-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .http_client(wire.client())
+        .time_source(wire.time())
+        .sleep_impl(SharedAsyncSleep::new(TokioSleep::new()))
+        .build()
 }
 
 fn add_user(state: &mut State, name: &str, policy: &str) -> iam::Credentials {

@@ -1,0 +1,243 @@
+//! From an empty bucket to Ready nodes by what an operator does and nothing else, under the shipped
+//! policies: `cluster init`, `cluster apply`, a control plane that lets itself in, then a worker.
+
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
+use integration::region::ec2::{Author, TemplateName};
+use integration::region::iam;
+use integration::region::inprocess::InProcess;
+use integration::region::s3::kms::Home;
+use integration::region::s3::store::Versioning;
+use integration::region::{Region, Settings, State};
+use time::OffsetDateTime;
+use tokio::task::JoinHandle;
+use windlass::admit::{Admitter, Resources, load_authority};
+use windlass::boot::boot;
+use windlass::cli::Started;
+use windlass::client::Wire;
+use windlass::client::dns::Dns;
+use windlass::client::ec2::Ec2;
+use windlass::client::s3::Store;
+use windlass::config::{ClusterFile, NodeConfig};
+use windlass::drawing;
+use windlass::host::Machine;
+use windlass::operator::rows::GrantState;
+use windlass::operator::{Cluster, authority, bucket, nodes, reports, revisions, rows};
+use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
+
+use crate::boot_apiserver::{ApiServer, READY};
+use crate::boot_scene::{folder, spec};
+use crate::operator_scene::{BUCKET, KMS_KEY, sdk_in};
+
+/// The region, the operator, and where everything is.
+struct Account {
+    region: Region,
+    operator: iam::Credentials,
+    vpc: String,
+    subnet: String,
+}
+
+impl Account {
+    fn new() -> Self {
+        let region = Region::new(Settings::new(1, OffsetDateTime::now_utc()));
+        let (operator, vpc, subnet) = region.with(|state, now| {
+            let home = Home { region: "eu-west-1", account: "123456789012" };
+            state.s3.kms.create_key(home, KMS_KEY.rsplit('/').next().expect("an id"));
+            state.s3.create_bucket(BUCKET, now).versioning = Versioning::Enabled;
+            state.imds.credentials_delay = std::time::Duration::ZERO;
+            let State { iam, ids, ec2, .. } = state;
+            for identity in [Identity::ControlPlane, Identity::Worker] {
+                let policy = [("shipped", &*policy(identity))];
+                iam.add_role(ids, &format!("prod-{identity}"), &policy).expect("a role");
+            }
+            let policy = [("shipped", &*policy(Identity::Operator))];
+            let operator = iam.add_user(ids, "ann", &policy).expect("a user");
+            let vpc = ec2.create_vpc(ids, "10.0.0.0/16").expect("a VPC");
+            let subnet = ec2.create_subnet(ids, &vpc, None, "10.0.0.0/20").expect("a subnet");
+            (operator, vpc, subnet)
+        });
+        Self { region, operator, vpc, subnet }
+    }
+
+    fn cluster(&self) -> Cluster {
+        Cluster::new(&sdk_in(&self.region, &self.operator), BUCKET, "prod")
+    }
+
+    /// The documented description, of this VPC and these roles.
+    fn description(&self, endpoint: &str) -> ClusterFile {
+        let role = |name: &str| {
+            self.region.with(|state, _| state.iam.role(name).expect("a role").role_id.clone())
+        };
+        let text = include_str!("../../../docs/cluster.toml")
+            .replace("vpc-0a1b2c3d4e5f60718", &self.vpc)
+            .replace("https://api.prod.acme.example", endpoint)
+            .replace("AROACONTROLPLANE00001", &role("prod-control-plane"))
+            .replace("AROAWORKER00000000001", &role("prod-worker"));
+        ClusterFile::parse(&text).unwrap_or_else(|wrong| panic!("{wrong}"))
+    }
+
+    /// An Auto Scaling group as docs/operating.md makes it, with one instance.
+    fn launch(&self, group: &str, profile: &str) -> Launched {
+        let data = format!("cluster = \"prod\"\nbucket = \"{BUCKET}\"\ngroup = \"{group}\"\n");
+        let name = format!("prod-{group}");
+        self.region.with(|state, now| {
+            let by = Author { arn: "arn:aws:iam::123456789012:user/ann", now };
+            let template = spec(profile, None, data.as_bytes());
+            let template = state.ec2.create_template(&mut state.ids, &name, None, template, by);
+            let hook = NewHook {
+                name: "prod-launch".to_owned(),
+                transition: Some(Transition::Launching),
+                ..NewHook::default()
+            };
+            let tag = GroupTag {
+                key: CLUSTER_TAG.to_owned(),
+                value: "prod".to_owned(),
+                propagate_at_launch: true,
+            };
+            let template = TemplateName::Id(template.expect("a launch template"));
+            let group = NewGroup {
+                tags: vec![tag],
+                hooks: vec![hook],
+                ..NewGroup::of(&name, template, &[&self.subnet], 1)
+            };
+            create_group(state, group, now).expect("a group");
+        });
+        let (instance, address) = self.region.with(|state, _| {
+            let group = state.autoscaling.group(&name).expect("the group");
+            let id = group.members.keys().next().expect("an instance").clone();
+            let address = state.ec2.instance(&id).expect("the instance").address;
+            (id, address)
+        });
+        let (machine, folder) = folder(&self.region, address);
+        Launched { instance, address, machine, folder }
+    }
+
+    fn lifecycle(&self, of: &Launched) -> Option<&'static str> {
+        self.region.with(|state, _| Some(state.autoscaling.member(&of.instance)?.1.state.name()))
+    }
+
+    /// `windlass admit` on a control-plane instance, with what its own role may read.
+    async fn admit(&self, on: &Launched) -> JoinHandle<()> {
+        let session = self.region.with(|state, now| {
+            let hour = std::time::Duration::from_secs(3600);
+            state.iam.open_session(&mut state.ids, "prod-control-plane", &on.instance, now, hour)
+        });
+        let sdk = sdk_in(&self.region, &session.expect("a session"));
+        let store = Store::new(&sdk, BUCKET);
+        let text = revisions::current(&self.cluster(), "control-plane").await.expect("a revision");
+        let config = NodeConfig::parse(&text).unwrap_or_else(|wrong| panic!("{wrong}"));
+        let authority = load_authority(&store, &config).await.expect("the CA's key");
+        let admitter = Admitter::new(Resources {
+            ec2: Ec2::new(&sdk),
+            store,
+            clock: on.wire(&self.region).time,
+            config,
+            authority,
+            instance: on.instance.parse().expect("an instance id"),
+            apiserver: None,
+            follows_group: true,
+        });
+        tokio::spawn(async move {
+            admitter.run(std::future::pending()).await.expect("no loop of an admitter breaks");
+        })
+    }
+}
+
+/// An instance and its machine; the folder goes with it.
+struct Launched {
+    instance: String,
+    address: Ipv4Addr,
+    machine: Machine,
+    folder: PathBuf,
+}
+
+impl Launched {
+    fn wire(&self, region: &Region) -> Wire {
+        let client = InProcess::instance(region, self.address);
+        Wire { http: client.client(), time: client.time(), dns: Some(Dns::system()) }
+    }
+
+    async fn boot(&self, region: &Region) {
+        // Boxed: without optimisation its future is too large for a test's stack.
+        let booted = Box::pin(boot(&self.machine, self.wire(region), Started::now())).await;
+        booted.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    }
+}
+
+impl Drop for Launched {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn policy(identity: Identity) -> String {
+    let scope = Scope {
+        cluster: "prod".into(),
+        bucket: BUCKET.into(),
+        region: Some("eu-west-1".into()),
+        account: Some("123456789012".into()),
+        kms_key: Some(KMS_KEY.into()),
+    };
+    render(identity, &scope).expect("a policy")
+}
+
+#[tokio::test]
+async fn an_empty_bucket_becomes_a_cluster_and_the_policies_are_just_enough() {
+    let account = Account::new();
+    let cluster = account.cluster();
+
+    // windlass cluster init
+    assert_eq!(bucket::shortcomings(&cluster).await.expect("checked"), []);
+    authority::ensure(&cluster, KMS_KEY).await.expect("an authority");
+    let found = authority::read(&cluster).await.expect("read").expect("an authority");
+    let signer = authority::load(&cluster, &found).await.expect("the CA's key");
+    let api = ApiServer::start(&signer, READY).await;
+
+    // windlass cluster apply
+    let file = account.description(&api.endpoint());
+    let wanted = revisions::wanted(&cluster, &file).await.expect("revisions");
+    let comparison = revisions::compare(&cluster, &wanted).await.expect("compared");
+    revisions::apply(&cluster, &comparison.changes, "ann").await.expect("applied");
+
+    // Nobody is there to let the first control plane in: it lets itself in.
+    let first = account.launch("control-plane", "prod-control-plane");
+    first.boot(&account.region).await;
+    assert_eq!(account.lifecycle(&first), Some("InService"));
+
+    let admitter = account.admit(&first).await;
+    let worker = account.launch("workers", "prod-worker");
+    worker.boot(&account.region).await;
+    admitter.abort();
+    assert_eq!(account.lifecycle(&worker), Some("InService"));
+
+    // windlass nodes
+    let ec2 = Ec2::new(&sdk_in(&account.region, &account.operator));
+    let known = nodes::gather(&cluster, &ec2).await.expect("gathered");
+    let seen: Vec<_> = rows::rows(&known, cluster.now())
+        .into_iter()
+        .map(|row| {
+            (
+                row.instance.to_string(),
+                row.group,
+                row.grant,
+                row.behind,
+                row.pod_cidrs.len(),
+                row.why_not,
+            )
+        })
+        .collect();
+    let granted = |launched: &Launched, group: &str| {
+        let group = Some(group.to_owned());
+        (launched.instance.clone(), group, GrantState::Granted, Some(false), 1, None)
+    };
+    assert_eq!(seen, [granted(&first, "control-plane"), granted(&worker, "workers")]);
+
+    // windlass report
+    let report = reports::find(&cluster, &worker.instance).await.expect("a report");
+    assert!(drawing::svg(&report).contains("Windlass' own time"), "{report:?}");
+
+    let unused = account.region.with(|state, _| state.iam.unused());
+    assert_eq!(unused, [], "permissions that nobody needed");
+}
