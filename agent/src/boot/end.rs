@@ -20,8 +20,8 @@ use crate::exchange::Keys;
 use crate::facts::Instance;
 use crate::report::{BootStep, Outcome, Report, status};
 
-/// The report is not worth a longer wait.
-const UPLOAD: Duration = Duration::from_secs(5);
+/// Time for a second try after one that S3 never answered; more the report is not worth.
+const UPLOAD: Duration = Duration::from_secs(15);
 /// For who is on the machine now, and for who comes after a reboot.
 const REPORTS: [&str; 2] = ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
 

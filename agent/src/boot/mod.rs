@@ -55,8 +55,8 @@ pub async fn boot(machine: &Machine, wire: Wire, started: Started) -> Result<(),
     let boot =
         Boot { machine: machine.clone(), wire, calls, recorder, began: Instant::now() - ran };
     let mut known = Known::default();
-    let ended = boot.ascend(&mut known).await;
-    boot.conclude(known, ended).await.map_err(Failure::from)
+    let ended = Box::pin(boot.ascend(&mut known)).await;
+    Box::pin(boot.conclude(known, ended)).await.map_err(Failure::from)
 }
 
 struct Boot {

@@ -240,22 +240,25 @@ impl Boot {
     }
 
     /// Runs one step and keeps what came of it.
-    pub(super) async fn step<T>(
-        &self,
+    pub(super) fn step<'a, T: 'a>(
+        &'a self,
         step: BootStep,
         waits_for: Option<&'static str>,
-        work: impl Future<Output = Result<Done<T>, Stop>>,
-    ) -> Result<T, Stop> {
-        let running = self.recorder.begin(step, waits_for);
-        // Boxed: the SDK's futures are large, and those of all steps would lie in one.
-        match Box::pin(work).await {
-            Ok(Done { value, outcome, detail }) => {
-                running.end(outcome, &detail);
-                Ok(value)
-            }
-            Err(stop) => {
-                running.fail(&stop.reason);
-                Err(stop)
+        work: impl Future<Output = Result<Done<T>, Stop>> + 'a,
+    ) -> impl Future<Output = Result<T, Stop>> + 'a {
+        // Boxed, and here: the SDK's futures are large, and those of all steps would lie in one.
+        let work = Box::pin(work);
+        async move {
+            let running = self.recorder.begin(step, waits_for);
+            match work.await {
+                Ok(Done { value, outcome, detail }) => {
+                    running.end(outcome, &detail);
+                    Ok(value)
+                }
+                Err(stop) => {
+                    running.fail(&stop.reason);
+                    Err(stop)
+                }
             }
         }
     }

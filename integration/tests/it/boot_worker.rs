@@ -20,7 +20,7 @@ pub struct Cluster {
 
 impl Cluster {
     /// A cluster with an admitter and an API server that calls every Node Ready.
-    async fn new(setting: Setting) -> Self {
+    pub async fn new(setting: Setting) -> Self {
         let authority = CertificateAuthority::make("kubernetes", OffsetDateTime::now_utc())
             .expect("an authority");
         let api = ApiServer::start(&authority, READY).await;

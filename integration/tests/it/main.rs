@@ -5,6 +5,7 @@ mod bare_vpc;
 mod boot_apiserver;
 mod boot_bad_input;
 mod boot_control_plane;
+mod boot_faults;
 mod boot_scene;
 mod boot_worker;
 mod conformance;
