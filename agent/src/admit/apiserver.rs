@@ -45,7 +45,7 @@ struct Current {
 }
 
 impl ApiServer {
-    pub(super) fn as_admitter(
+    pub(super) fn into_admitter(
         self,
         authority: Arc<CertificateAuthority>,
         clock: SharedTimeSource,

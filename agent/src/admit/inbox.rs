@@ -80,7 +80,7 @@ impl Admitter {
         let asking = asking.iter().map(|user| user.instance.clone()).collect();
         let wanted = {
             let mut seen = self.seen.lock().expect("what was seen");
-            seen.to_look_up(&asking, pace::LOOK_UP, self.now())
+            seen.due_for_look_up(&asking, pace::LOOK_UP, self.now())
         };
         if wanted.is_empty() {
             return Ok(());

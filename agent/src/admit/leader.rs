@@ -34,7 +34,7 @@ pub async fn campaign(
     now: OffsetDateTime,
 ) -> anyhow::Result<Lead> {
     let object = read(store, key).await?;
-    let leader = object.as_ref().and_then(|object| parse(object));
+    let leader = object.as_ref().and_then(parse);
     if let Some(leader) = &leader
         && leader.instance != *own
         && leader.until > now

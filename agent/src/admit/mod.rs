@@ -126,7 +126,7 @@ impl Admitter {
         let configs = Configs::new(store.clone(), keys.clone());
         let book = Book::new(store.clone(), keys.leases(), config.network.clone());
         let nodes = apiserver
-            .map(|server| node::Nodes::new(server.as_admitter(authority.clone(), clock.clone())));
+            .map(|server| node::Nodes::new(server.into_admitter(authority.clone(), clock.clone())));
         Self {
             store,
             ec2,

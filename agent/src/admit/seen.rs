@@ -82,7 +82,7 @@ impl Seen {
 
     /// Which of `asking` must be looked up by id now: EC2 has not described them lately, and was
     /// not asked within `pause`.
-    pub fn to_look_up(
+    pub fn due_for_look_up(
         &mut self,
         asking: &BTreeSet<InstanceId>,
         pause: Duration,
@@ -136,7 +136,7 @@ mod tests {
         let mut seen = Seen::default();
         let one = Instance { launched: NOW - MINUTE, ..instance(1) };
         seen.listed(vec![one.clone()], NOW);
-        assert_eq!(seen.expected(15 * MINUTE, NOW), [one.clone()]);
+        assert_eq!(seen.expected(15 * MINUTE, NOW), std::slice::from_ref(&one));
         assert_eq!(seen.expected(MINUTE / 2, NOW), []);
         seen.answered(&one.id, NOW);
         assert_eq!(seen.expected(15 * MINUTE, NOW), []);
@@ -169,15 +169,15 @@ mod tests {
         let id = instance(1).id;
         let asking = BTreeSet::from([id.clone()]);
         let second = Duration::from_secs(1);
-        assert_eq!(seen.to_look_up(&asking, second, NOW), [id.clone()]);
-        assert_eq!(seen.to_look_up(&asking, second, NOW + second / 2), []);
-        assert_eq!(seen.to_look_up(&asking, second, NOW + MINUTE), [id.clone()]);
+        assert_eq!(seen.due_for_look_up(&asking, second, NOW), std::slice::from_ref(&id));
+        assert_eq!(seen.due_for_look_up(&asking, second, NOW + second / 2), []);
+        assert_eq!(seen.due_for_look_up(&asking, second, NOW + MINUTE), std::slice::from_ref(&id));
         assert_eq!(seen.unknown_for(&id), None, "EC2 did not answer");
-        seen.looked_up(&[id.clone()], vec![], NOW + MINUTE);
-        seen.looked_up(&[id.clone()], vec![], NOW + 2 * MINUTE);
+        seen.looked_up(std::slice::from_ref(&id), vec![], NOW + MINUTE);
+        seen.looked_up(std::slice::from_ref(&id), vec![], NOW + 2 * MINUTE);
         assert_eq!(seen.unknown_for(&id), Some(MINUTE));
-        seen.looked_up(&[id.clone()], vec![instance(1)], NOW + 2 * MINUTE);
-        assert_eq!(seen.to_look_up(&asking, second, NOW + 2 * MINUTE), []);
+        seen.looked_up(std::slice::from_ref(&id), vec![instance(1)], NOW + 2 * MINUTE);
+        assert_eq!(seen.due_for_look_up(&asking, second, NOW + 2 * MINUTE), []);
         assert_eq!(seen.unknown_for(&id), None);
     }
 }

@@ -79,7 +79,7 @@ impl Imds {
             .endpoint_url(ADDRESS)
             .no_auth()
             .no_retry()
-            .serializer(|attempt: Attempt| Ok(attempt.request()?))
+            .serializer(|attempt: Attempt| attempt.request())
             .deserializer(|response: &HttpResponse| Ok(Answer::of(response)))
             .build();
         Self(Arc::new(Inner { operation, token: Mutex::new(None) }))

@@ -85,7 +85,8 @@ pub enum Role {
 pub struct Api {
     /// `https://HOST[:PORT]`.
     pub endpoint: String,
-    /// CA certificates that the API server's and clients' certificates may descend from, PEM, concatenated.
+    /// CA certificates that the API server's and clients' certificates may descend from: PEM,
+    /// concatenated.
     pub certificate_authorities: String,
     /// The generation of the CA (`pki/kubernetes/<generation>`) that signs now.
     pub ca_generation: u32,

@@ -52,7 +52,7 @@ fn is_ipv6(cidr: &&IpNet) -> bool {
 fn cidrs(entry: &Entry<'_>) -> Option<Vec<IpNet>> {
     let wanted = "a list of CIDRs, one of each address family at most";
     let cidrs: Vec<IpNet> = entry.list(wanted, cidr)?;
-    let count = |family: fn(&&IpNet) -> bool| cidrs.iter().filter(|cidr| family(cidr)).count();
+    let count = |family: fn(&&IpNet) -> bool| cidrs.iter().filter(family).count();
     if cidrs.is_empty() {
         return entry.problem(format!("is empty, wanted {wanted}"));
     }

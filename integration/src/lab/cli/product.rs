@@ -29,10 +29,10 @@ pub fn program(options: &Options) -> Result<PathBuf> {
         bail!("cargo did not build the product ({})", output.status);
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let ours = message["target"]["name"] == "windlass";
         message["executable"].as_str().filter(|_| ours).map(PathBuf::from)
     });
-    executables.last().context("cargo built no program `windlass`")
+    executables.next_back().context("cargo built no program `windlass`")
 }

@@ -202,6 +202,7 @@ fn explain(error: &anyhow::Error) {
 }
 
 /// Ctrl-C tidies up as well.
+#[allow(clippy::exit, reason = "the main thread waits elsewhere and cannot be told")]
 fn end_when_interrupted() -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
