@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use aws_config::{Region, SdkConfig};
+use aws_config::SdkConfig;
 use aws_credential_types::provider::ProvideCredentials;
 
 use super::Failure;
@@ -64,7 +64,7 @@ impl Target {
     pub async fn connect(&self) -> Result<Connection, Failure> {
         let named = self.named()?;
         let wire = Wire::real()?;
-        let sdk = with_region(wire.operator().await, named.region.as_deref())?;
+        let sdk = with_region(wire.operator(named.region.as_deref()).await)?;
         check_credentials(&sdk).await?;
         let cluster = Cluster::new(&sdk, &named.bucket, &named.cluster);
         Ok(Connection { cluster, sdk, wire, file: named.file })
@@ -110,11 +110,7 @@ fn unnamed(what: &str, argument: &str) -> Failure {
     Failure::Failed(Hinted::new(message, hint).into())
 }
 
-fn with_region(sdk: SdkConfig, region: Option<&str>) -> anyhow::Result<SdkConfig> {
-    let sdk = match region {
-        Some(region) => sdk.into_builder().region(Region::new(region.to_owned())).build(),
-        None => sdk,
-    };
+fn with_region(sdk: SdkConfig) -> anyhow::Result<SdkConfig> {
     match sdk.region() {
         Some(_) => Ok(sdk),
         None => Err(Hinted::new(

@@ -6,8 +6,8 @@
 use aws_config::SdkConfig;
 use aws_sdk_autoscaling::Client;
 use aws_sdk_autoscaling::error::ProvideErrorMetadata;
-use aws_smithy_types::error::display::DisplayErrorContext;
 
+use super::Chain;
 use crate::exchange::InstanceId;
 
 /// A hook of one group, for one instance.
@@ -71,7 +71,7 @@ impl Hook {
             Err(error) => {
                 let message = match (error.code(), error.message()) {
                     (Some(code), Some(said)) => format!("{code}: {said}"),
-                    _ => DisplayErrorContext(error).to_string(),
+                    _ => Chain(error).to_string(),
                 };
                 Err(Error { hook: self.name.clone(), group: self.group.clone(), message })
             }

@@ -9,9 +9,9 @@ use aws_config::SdkConfig;
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types::{Filter, Instance as Described, InstanceNetworkInterface};
-use aws_smithy_types::error::display::DisplayErrorContext;
 use time::OffsetDateTime;
 
+use super::Chain;
 use crate::exchange::InstanceId;
 
 /// A filter takes up to 200 values ("DescribeInstances", Amazon EC2 API Reference).
@@ -224,7 +224,7 @@ where
     move |error| {
         let message = match (error.code(), error.message()) {
             (Some(code), Some(said)) => format!("{code}: {said}"),
-            _ => DisplayErrorContext(&error).to_string(),
+            _ => Chain(&error).to_string(),
         };
         match error.code() {
             Some("UnauthorizedOperation" | "AuthFailure") => Error::Denied { action, message },

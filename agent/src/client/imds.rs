@@ -15,10 +15,10 @@ use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::Chain;
 use super::Wire;
 
 /// The service's address, the same on every instance; IPv6 has another that is off by default.
@@ -144,7 +144,7 @@ impl Imds {
                 Err(Trouble::Busy(answer.status))
             }
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Trouble::Unreachable(DisplayErrorContext(error).to_string())),
+            Ok(Err(error)) => Err(Trouble::Unreachable(Chain(error).to_string())),
             Err(_) => Err(Trouble::Nothing),
         }
     }

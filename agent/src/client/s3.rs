@@ -12,8 +12,9 @@ use aws_sdk_s3::operation::put_object::builders::PutObjectFluentBuilder;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::ServerSideEncryption;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::error::display::DisplayErrorContext;
 use time::OffsetDateTime;
+
+use super::Chain;
 
 /// More than any object of a cluster has: leases of five thousand nodes are under 1 MiB.
 const LARGE_BYTES: u64 = 16 << 20;
@@ -128,7 +129,7 @@ impl Store {
             action: "s3:GetObject",
             bucket: self.bucket.clone(),
             key: key.to_owned(),
-            message: format!("the body broke off: {}", DisplayErrorContext(error)),
+            message: format!("the body broke off: {}", Chain(error)),
         })?;
         Ok(Some(Object { bytes: body.to_vec(), etag, modified, notes }))
     }
@@ -234,7 +235,7 @@ impl Store {
         let said = error.message().map(str::to_owned);
         let message = match (&code, said) {
             (Some(code), Some(said)) => format!("{code}: {said}"),
-            _ => DisplayErrorContext(error).to_string(),
+            _ => Chain(error).to_string(),
         };
         match code.as_deref() {
             Some("AccessDenied") => Error::Denied { action, bucket, key, message },

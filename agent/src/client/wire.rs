@@ -41,8 +41,14 @@ impl Wire {
     }
 
     /// The SDK's configuration for an operator: environment, profile, whatever the AWS CLI reads.
-    pub async fn operator(&self) -> SdkConfig {
-        self.loader().load().await
+    /// A region that is known is not looked for: the SDK would end by asking IMDS.
+    pub async fn operator(&self, region: Option<&str>) -> SdkConfig {
+        let loader = self.loader();
+        let loader = match region {
+            Some(region) => loader.region(Region::new(region.to_owned())),
+            None => loader,
+        };
+        loader.load().await
     }
 
     fn loader(&self) -> aws_config::ConfigLoader {

@@ -4,9 +4,9 @@
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::types::BucketVersioningStatus;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
-use aws_smithy_types::error::display::DisplayErrorContext;
 
 use super::{Cluster, Hinted};
+use crate::client::Chain;
 
 /// Everything that is not as it must be; empty when the bucket is fit.
 pub async fn shortcomings(cluster: &Cluster) -> anyhow::Result<Vec<Hinted>> {
@@ -110,7 +110,7 @@ where
         )
         .into()),
         _ => {
-            anyhow::bail!("S3 failed {action} on bucket `{bucket}`: {}", DisplayErrorContext(error))
+            anyhow::bail!("S3 failed {action} on bucket `{bucket}`: {}", Chain(error))
         }
     }
 }
