@@ -97,7 +97,8 @@ impl Lab {
             control_plane: made.control_plane.clone(),
             images: made.images.clone(),
         });
-        let environment = environment(&region, &account, &endpoints, &folder, &made.kubernetes);
+        let environment =
+            environment(&region, &account, &endpoints, &folder, &made.kubernetes, &wanted.windlass);
         let mut lab = Self {
             tasks: vec![tokio::spawn(region.clone().run()), fleet.follow()],
             region,
@@ -228,14 +229,16 @@ fn environment(
     endpoints: &Endpoints,
     folder: &Path,
     kubernetes: &Path,
+    windlass: &Path,
 ) -> Environment {
-    let path = std::env::var("PATH").unwrap_or_default();
-    let kubectl = kubernetes.display().to_string();
-    let path = if path.split(':').any(|part| part == kubectl) {
-        path
-    } else {
-        format!("{path}:{kubectl}")
-    };
+    let mut path: Vec<PathBuf> =
+        std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).collect();
+    for tools in [Some(kubernetes), windlass.parent()].into_iter().flatten() {
+        if !path.iter().any(|part| part == tools) {
+            path.push(tools.to_owned());
+        }
+    }
+    let path = std::env::join_paths(path).unwrap_or_default().to_string_lossy().into_owned();
     Environment(vec![
         ("KUBECONFIG", folder.join("kubeconfig").display().to_string()),
         ("AWS_ENDPOINT_URL", format!("http://{}", endpoints.local)),

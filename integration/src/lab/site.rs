@@ -25,12 +25,10 @@ pub struct Site<'a> {
     pub cgroup_v1: bool,
 }
 
-/// kubelet refuses v1 unless told, its own driver is then cgroupfs, and it cannot measure the host's disk.
+/// The host's disk is not the node's to measure or to clean up, and swap is the host's affair.
 const KUBELET: &str = "\
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
-failCgroupV1: false
-cgroupDriver: cgroupfs
 failSwapOn: false
 localStorageCapacityIsolation: false
 evictionHard:
@@ -41,13 +39,19 @@ evictionHard:
 imageGCHighThresholdPercent: 100
 ";
 
-/// A container may not lower an OOM score, and v1 groups are named by kubelet, not by systemd.
+/// kubelet refuses v1 groups unless told, and names them itself.
+const KUBELET_V1: &str = "failCgroupV1: false\ncgroupDriver: cgroupfs\n";
+
+/// A container may not lower an OOM score.
 const CONTAINERD: &str = "\
 version = 3
 
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = true
+";
 
+/// v1 groups are named by kubelet, not by systemd.
+const CONTAINERD_V1: &str = "
 [plugins.'io.containerd.cri.v1.runtime'.containerd.runtimes.runc]
   runtime_type = 'io.containerd.runc.v2'
 
@@ -55,7 +59,25 @@ version = 3
   SystemdCgroup = false
 ";
 
-/// The node's serial console, which outlives it: the whole journal as text.
+/// What would touch the host's kernel or disks, or is of no use to a machine of minutes.
+const MASKED: [&str; 13] = [
+    "apt-daily-upgrade.timer",
+    "apt-daily.timer",
+    "dev-hugepages.mount",
+    "dev-mqueue.mount",
+    "dpkg-db-backup.timer",
+    "e2scrub_all.timer",
+    "e2scrub_reap.service",
+    "modprobe@.service",
+    "proc-sys-fs-binfmt_misc.automount",
+    "sys-fs-fuse-connections.mount",
+    "sys-kernel-config.mount",
+    "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount",
+];
+
+/// The node's serial console, which outlives it: the whole journal as text. It begins a second
+/// late, to keep out of a boot's way.
 const CONSOLE: &str = "\
 [Unit]
 Description=Copy the journal to the lab
@@ -63,6 +85,7 @@ DefaultDependencies=no
 After=systemd-journald.service
 
 [Service]
+ExecStartPre=/bin/sleep 1
 ExecStart=/usr/bin/journalctl --boot --follow --lines=all --no-hostname --output=short-monotonic
 StandardOutput=file:/run/lab-console
 Restart=always
@@ -94,10 +117,12 @@ impl Site<'_> {
         fs::create_dir_all(&wants)?;
         symlink("../lab-console.service", wants.join("lab-console.service"))?;
 
-        if self.cgroup_v1 {
-            put("etc/kubernetes/kubelet.conf.d/90-lab.conf", KUBELET)?;
-            put("etc/containerd/conf.d/90-lab.toml", CONTAINERD)?;
+        for unit in MASKED {
+            symlink("/dev/null", root.join("etc/systemd/system").join(unit))?;
         }
+        let v1 = |text| if self.cgroup_v1 { text } else { "" };
+        put("etc/kubernetes/kubelet.conf.d/90-lab.conf", &[KUBELET, v1(KUBELET_V1)].concat())?;
+        put("etc/containerd/conf.d/90-lab.toml", &[CONTAINERD, v1(CONTAINERD_V1)].concat())?;
         Ok(())
     }
 

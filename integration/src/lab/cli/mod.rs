@@ -37,9 +37,9 @@ use super::progress::Progress;
   cargo lab down"
 )]
 struct Arguments {
-    /// Which lab: several can be up at once
-    #[arg(long, global = true, default_value = "lab")]
-    name: String,
+    /// Which lab: several can be up at once [default: lab; the demo's: demo]
+    #[arg(long, global = true)]
+    name: Option<String>,
     #[command(subcommand)]
     command: Command,
 }
@@ -133,7 +133,7 @@ enum ClockCommand {
 
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    match run(&arguments.name, arguments.command) {
+    match run(arguments.name, arguments.command) {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -142,7 +142,9 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(name: &str, command: Command) -> Result<ExitCode> {
+fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
+    let usual = if matches!(command, Command::Demo(_)) { "demo" } else { "lab" };
+    let name = name.as_deref().unwrap_or(usual);
     match command {
         Command::Up(up) => up::up(name, &up)?,
         Command::Down => daemon::end(name)?,
@@ -163,7 +165,7 @@ fn run(name: &str, command: Command) -> Result<ExitCode> {
             look::print(name, &Request::Skew { seconds })?
         }
         Command::Calls { follow, count } => look::calls(name, follow, count)?,
-        Command::Demo(demo) => return demo::demo(&demo),
+        Command::Demo(demo) => return demo::demo(name, &demo),
         Command::Artifacts => {
             let made = artifacts::ensure(&Arc::new(Cache::open()?), &Progress::new())?;
             println!("{made:#?}");

@@ -116,7 +116,7 @@ pub fn how_to_use(name: &str) -> String {
     format!(
         "The lab `{name}` is up. To use it:\n\
          \n  eval \"$(cargo lab{which} env)\"\n  kubectl get nodes\n  \
-         aws autoscaling describe-auto-scaling-groups\n  cargo lab{which} launch workers 2\n  \
+         windlass nodes\n  aws s3 ls --recursive s3://{name}-kubernetes/\n  cargo lab{which} launch workers 2\n  \
          cargo lab{which} status\n  cargo lab{which} down\n"
     )
 }

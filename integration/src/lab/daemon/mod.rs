@@ -46,6 +46,11 @@ impl Place {
         self.0.join("log")
     }
 
+    /// Held by who must be alone; it outlives the lab.
+    pub fn lock(&self) -> PathBuf {
+        self.0.with_extension("lock")
+    }
+
     pub fn create(&self) -> Result<()> {
         fs::create_dir_all(&self.0).with_context(|| format!("cannot make {}", self.0.display()))
     }

@@ -7,6 +7,7 @@ mod pods;
 mod summary;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -21,8 +22,6 @@ use crate::lab::run::{command, output};
 use pods::Kubectl;
 use summary::Summary;
 
-/// The demo's lab, beside whatever else is up.
-const NAME: &str = "demo";
 const WORKERS: i32 = 3;
 /// How long nodes may take before it is a failure: as the launch hook's timeout.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -44,19 +43,20 @@ pub struct Demo {
     short: bool,
 }
 
-pub fn demo(demo: &Demo) -> Result<ExitCode> {
+pub fn demo(name: &str, demo: &Demo) -> Result<ExitCode> {
     let progress = Progress::new();
-    end_when_interrupted()?;
-    daemon::end(NAME)?;
-    let result = run(demo, &progress);
+    let _alone = alone(name)?;
+    end_when_interrupted(name)?;
+    daemon::end(name)?;
+    let result = run(name, demo, &progress);
     if let Err(error) = &result {
-        explain(error);
+        explain(name, error);
     }
     if demo.keep {
-        eprintln!("\n{}", up::how_to_use(NAME));
+        eprintln!("\n{}", up::how_to_use(name));
     } else {
         progress.say("lab", "tidying up");
-        daemon::end(NAME)?;
+        daemon::end(name)?;
     }
     let summary = result?;
     if demo.json {
@@ -68,10 +68,21 @@ pub fn demo(demo: &Demo) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn run(demo: &Demo, progress: &Progress) -> Result<Summary> {
+/// Two demos at once would take each other's lab away.
+fn alone(name: &str) -> Result<File> {
+    let path = daemon::Place::of(name).lock();
+    let lock = path.parent().map(fs::create_dir_all).transpose().and_then(|_| File::create(&path));
+    let lock = lock.with_context(|| format!("cannot make {}", path.display()))?;
+    if lock.try_lock().is_err() {
+        bail!("another demo is under way\nhint: give this one another --name");
+    }
+    Ok(lock)
+}
+
+fn run(name: &str, demo: &Demo, progress: &Progress) -> Result<Summary> {
     let windlass = product::program(&demo.options)?;
-    up::start(NAME, &Options { windlass: Some(windlass.clone()), ..demo.options.clone() })?;
-    let mut client = Client::connect(NAME)?;
+    up::start(name, &Options { windlass: Some(windlass.clone()), ..demo.options.clone() })?;
+    let mut client = Client::connect(name)?;
     let variables: BTreeMap<String, String> = client.ask(&Request::Environment)?;
 
     let mut seen = BTreeSet::new();
@@ -183,9 +194,9 @@ fn records(client: &mut Client, since: usize) -> Result<Vec<Value>> {
 }
 
 /// Where to look, while there still is something to look at.
-fn explain(error: &anyhow::Error) {
+fn explain(name: &str, error: &anyhow::Error) {
     eprintln!("\nthe demo failed: {error:#}");
-    let all: Vec<Status> = Client::connect(NAME)
+    let all: Vec<Status> = Client::connect(name)
         .and_then(|mut client| client.ask(&Request::Status))
         .unwrap_or_default();
     for status in all.iter().filter(|status| status.lifecycle.as_deref() != Some("InService")) {
@@ -203,7 +214,8 @@ fn explain(error: &anyhow::Error) {
 
 /// Ctrl-C tidies up as well.
 #[allow(clippy::exit, reason = "the main thread waits elsewhere and cannot be told")]
-fn end_when_interrupted() -> Result<()> {
+fn end_when_interrupted(name: &str) -> Result<()> {
+    let name = name.to_owned();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -211,7 +223,7 @@ fn end_when_interrupted() -> Result<()> {
     std::thread::spawn(move || {
         if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
             eprintln!("\ninterrupted, tidying up");
-            let _ = daemon::end(NAME);
+            let _ = daemon::end(&name);
             std::process::exit(130);
         }
     });
