@@ -46,6 +46,9 @@ pub struct Report {
     /// From `origin` until the Node was Ready.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ready_ms: Option<f64>,
+    /// The most memory that `windlass boot` had resident until this was written, bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
     /// Requests by `service:Action`, retries included.
     pub calls: BTreeMap<String, u64>,
     /// What a reader should know although nothing failed.

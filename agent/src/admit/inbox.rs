@@ -94,6 +94,9 @@ impl Admitter {
         if let Err(error) = self.answer_request(&user, unknown).await {
             self.counters.count("failed");
             tracing::warn!("the request of {user} has to wait: {error:#}");
+            // It counts as being answered meanwhile, so that an outage is not asked ten times a
+            // second whether it is over.
+            tokio::time::sleep(pace::AFTER_FAILURE).await;
         }
         user
     }

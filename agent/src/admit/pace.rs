@@ -42,3 +42,6 @@ pub const LOOK_UP: Duration = Duration::from_secs(1);
 
 /// How long EC2 may lag behind a launch before a request is refused for it.
 pub const EC2_LAG: Duration = Duration::from_secs(60);
+
+/// Before a request is looked at again whose answer failed.
+pub const AFTER_FAILURE: Duration = Duration::from_secs(1);

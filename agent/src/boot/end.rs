@@ -135,6 +135,7 @@ impl Boot {
             started_ms: Some(rounded(started_ms)),
             own_ms: known.kubelet_ms.map(|ms| rounded(ms - started_ms)),
             ready_ms: known.ready_ms,
+            peak_memory_bytes: self.machine.peak_memory_bytes(),
             calls: self.calls_with_the_reports(known),
             notes: known.notes.clone(),
             failure: failed.map(|stop| format!("{:#}", stop.reason)),

@@ -184,6 +184,7 @@ pub(crate) mod tests {
             started_ms: Some(684.0),
             own_ms: Some(307.0),
             ready_ms: Some(1870.0),
+            peak_memory_bytes: Some(17_000_000),
             calls: BTreeMap::from([
                 ("autoscaling:CompleteLifecycleAction".into(), 1),
                 ("imds:GET".into(), 11),

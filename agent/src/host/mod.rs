@@ -93,6 +93,14 @@ impl Machine {
         Ok(Origin { ago: since_boot.saturating_sub(started) })
     }
 
+    /// The most memory that this program had resident so far (proc(5), `VmHWM`); none of a folder.
+    pub fn peak_memory_bytes(&self) -> Option<u64> {
+        let Effects::Real = self.effects else { return None };
+        let status = self.read_text("/proc/self/status").ok()??;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        Some(line.trim().strip_suffix(" kB")?.parse::<u64>().ok()? * 1024)
+    }
+
     /// What a folder was asked to do outside of its files, in order; empty for a real machine.
     pub fn kept(&self) -> Vec<String> {
         match &self.effects {

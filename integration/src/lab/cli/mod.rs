@@ -1,6 +1,12 @@
 //! The command line of `lab`: talk goes to standard error, data to standard output.
 
+mod bench;
+mod binary;
+mod cost;
 mod demo;
+mod elf;
+mod figures;
+mod interrupt;
 mod look;
 mod product;
 mod up;
@@ -97,6 +103,10 @@ enum Command {
     },
     /// From nothing to pods that answer, with one control-plane node and three workers in two zones
     Demo(demo::Demo),
+    /// Boot workers, and print what that took in time, requests and memory
+    Bench(bench::Bench),
+    /// Check the released program: linked statically, small, content with an empty root
+    Binary(binary::Binary),
     /// Build what a lab is made of, or find it in the cache
     Artifacts,
     #[command(hide = true)]
@@ -166,6 +176,8 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         }
         Command::Calls { follow, count } => look::calls(name, follow, count)?,
         Command::Demo(demo) => return demo::demo(name, &demo),
+        Command::Bench(bench) => return bench::bench(&bench),
+        Command::Binary(binary) => return binary::binary(&binary),
         Command::Artifacts => {
             let made = artifacts::ensure(&Arc::new(Cache::open()?), &Progress::new())?;
             println!("{made:#?}");

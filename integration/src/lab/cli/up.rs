@@ -45,6 +45,15 @@ pub enum Latency {
     Aws,
 }
 
+impl Latency {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Aws => "aws",
+        }
+    }
+}
+
 #[derive(clap::Args, Clone, Debug)]
 pub struct Daemon {
     #[command(flatten)]
@@ -68,9 +77,7 @@ pub fn start(name: &str, options: &Options) -> Result<()> {
     let windlass = product::program(options)?;
     let mut daemon = Command::new(std::env::current_exe()?);
     daemon.args(["--name", name, "daemon", "--seed", &options.seed.to_string()]);
-    daemon.arg("--latency").arg(
-        options.latency.to_possible_value().map_or_else(String::new, |it| it.get_name().to_owned()),
-    );
+    daemon.args(["--latency", options.latency.name()]);
     daemon.arg("--windlass").arg(windlass);
     daemon::spawn(name, &mut daemon)
 }

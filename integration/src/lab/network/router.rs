@@ -91,9 +91,13 @@ impl Router {
         ])
     }
 
-    /// Takes an interface away at once; the kernel would only do so a while after its namespace.
+    /// Takes an interface away at once; the kernel does so a while after its namespace went, and may
+    /// have been faster.
     pub fn detach(&self, from: &Attachment) -> Result<()> {
-        self.namespace.ip(&format!("link delete {}\n", from.router_interface()))
+        let interface = from.router_interface();
+        let deleted = self.namespace.ip(&format!("link delete {interface}\n"));
+        let mut show = command("ip", ["-n", self.namespace.name(), "link", "show", &interface]);
+        if output(&mut show).is_err() { Ok(()) } else { deleted }
     }
 }
 

@@ -2,7 +2,6 @@
 //!
 //! It uses a lab as anybody would: the control socket, kubectl and the product's own commands.
 
-mod cost;
 mod pods;
 mod summary;
 
@@ -14,6 +13,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
+use super::cost;
+use super::interrupt::end_when_interrupted;
 use super::product;
 use super::up::{self, Options};
 use crate::lab::daemon::{self, Client, Request, Status};
@@ -46,7 +47,7 @@ pub struct Demo {
 pub fn demo(name: &str, demo: &Demo) -> Result<ExitCode> {
     let progress = Progress::new();
     let _alone = alone(name)?;
-    end_when_interrupted(name)?;
+    end_when_interrupted(&[name])?;
     daemon::end(name)?;
     let result = run(name, demo, &progress);
     if let Err(error) = &result {
@@ -210,22 +211,4 @@ fn explain(name: &str, error: &anyhow::Error) {
             last.join("\n")
         );
     }
-}
-
-/// Ctrl-C tidies up as well.
-#[allow(clippy::exit, reason = "the main thread waits elsewhere and cannot be told")]
-fn end_when_interrupted(name: &str) -> Result<()> {
-    let name = name.to_owned();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot wait for Ctrl-C")?;
-    std::thread::spawn(move || {
-        if runtime.block_on(tokio::signal::ctrl_c()).is_ok() {
-            eprintln!("\ninterrupted, tidying up");
-            let _ = daemon::end(&name);
-            std::process::exit(130);
-        }
-    });
-    Ok(())
 }

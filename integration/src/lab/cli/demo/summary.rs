@@ -5,8 +5,8 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::cost::{self, Counts, Idle};
 use super::pods::Answered;
+use crate::lab::cli::cost::{self, Counts, Idle};
 use crate::lab::daemon::Status;
 use crate::lab::progress::Progress;
 

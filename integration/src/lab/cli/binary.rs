@@ -1,0 +1,143 @@
+//! `cargo lab binary`: the product as it is released, held against what is promised of it: one
+//! static file that runs where there is nothing else.
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use time::OffsetDateTime;
+
+use super::elf::Linkage;
+use super::figures::Spread;
+use super::product;
+use super::up::{Latency, Options};
+use crate::lab::account::Account;
+use crate::lab::run::{command, output};
+use crate::region::{Region, Settings, serve};
+
+/// 16 MB.
+const LARGEST_BYTES: u64 = 16_000_000;
+
+#[derive(clap::Args, Clone, Debug)]
+pub struct Binary {
+    /// This program instead of one built from this source
+    #[arg(long)]
+    windlass: Option<PathBuf>,
+    /// How many starts are timed
+    #[arg(long, default_value_t = 101)]
+    starts: usize,
+}
+
+pub fn binary(wanted: &Binary) -> Result<ExitCode> {
+    let program = released(wanted.windlass.clone())?;
+    let shown = program.display();
+    let linkage = Linkage::of(&program)?;
+    let bytes = fs::metadata(&program)?.len();
+    println!("{shown}");
+    println!("linkage      {linkage}");
+    println!("size         {:.2} MB (limit: {} MB)", bytes as f64 / 1e6, LARGEST_BYTES / 1_000_000);
+
+    let chroot = Chroot::with(&program)?;
+    println!("in a chroot  {}", output(&mut chroot.windlass(&["--version"]))?.trim());
+    let requests = runtime()?.block_on(ask_s3_from(&program, &chroot))?;
+    println!("             `cluster show` there: {requests} requests to S3 answered");
+
+    let starts = (0..wanted.starts).map(|_| start_ms(&program)).collect::<Result<Vec<_>>>()?;
+    let Spread { median, p99, .. } = Spread::of(&starts).context("no start was timed")?;
+    println!(
+        "start        `--version`, fork to exit: median {median:.1} ms, p99 {p99:.1} ms of {}",
+        starts.len()
+    );
+
+    ensure!(linkage.is_static_pie(), "{shown} is {linkage}, wanted a static-pie");
+    ensure!(bytes <= LARGEST_BYTES, "{shown} has {bytes} bytes, wanted at most {LARGEST_BYTES}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The product as it is released, built if it is not given.
+pub fn released(given: Option<PathBuf>) -> Result<PathBuf> {
+    product::program(&Options { latency: Latency::None, seed: 1, windlass: given, release: true })
+}
+
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// A root with the program and `/etc/resolv.conf` in it, and nothing else.
+struct Chroot(PathBuf);
+
+impl Chroot {
+    fn with(program: &Path) -> Result<Self> {
+        let root = std::env::temp_dir().join(format!("windlass-binary-{}", std::process::id()));
+        fs::create_dir_all(root.join("etc"))?;
+        let chroot = Self(root);
+        fs::copy(program, chroot.0.join("windlass"))
+            .with_context(|| format!("cannot copy {}", program.display()))?;
+        fs::copy("/etc/resolv.conf", chroot.0.join("etc/resolv.conf"))
+            .context("cannot copy /etc/resolv.conf")?;
+        Ok(chroot)
+    }
+
+    fn windlass(&self, arguments: &[&str]) -> Command {
+        let mut command = command("chroot", [self.0.as_os_str(), "/windlass".as_ref()]);
+        command.args(arguments).env_clear();
+        // `chroot` itself is looked for by it.
+        command.env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin");
+        command
+    }
+}
+
+impl Drop for Chroot {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A cluster is made from outside of the chroot and shown from within; how many requests that took.
+async fn ask_s3_from(program: &Path, chroot: &Chroot) -> Result<u64> {
+    const CLUSTER: &str = "binary";
+    let region = Region::new(Settings::new(1, OffsetDateTime::now_utc()));
+    let account = Account::open(&region, CLUSTER).await?;
+    let listening = serve::http(&region, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)?;
+    let variables = [
+        ("AWS_ENDPOINT_URL", format!("http://{}", listening.address())),
+        ("AWS_REGION", region.settings().name.clone()),
+        ("AWS_ACCESS_KEY_ID", account.operator.access_key.clone()),
+        ("AWS_SECRET_ACCESS_KEY", account.operator.secret.clone()),
+        ("AWS_EC2_METADATA_DISABLED", "true".to_owned()),
+        ("WINDLASS_CLUSTER", account.cluster.clone()),
+        ("WINDLASS_BUCKET", account.bucket.clone()),
+    ];
+    let run = async |mut command: Command| {
+        command.envs(variables.clone());
+        tokio::task::spawn_blocking(move || output(&mut command)).await?
+    };
+    let file = std::env::temp_dir().join(format!("windlass-binary-{}.toml", std::process::id()));
+    fs::write(
+        &file,
+        account.cluster_toml(&region.settings().name, "https://api.binary.internal:6443"),
+    )?;
+    let description = file.display().to_string();
+    let made = run(command(program, ["cluster", "init", "--file", &description])).await;
+    let applied = run(command(program, ["cluster", "apply", &description])).await;
+    fs::remove_file(&file)?;
+    made.and(applied)?;
+
+    let before = region.calls().count("operator", "s3:");
+    let said = run(chroot.windlass(&["cluster", "show"])).await?;
+    ensure!(
+        said.contains("workers"),
+        "`cluster show` in the chroot does not list the group `workers`:\n{said}"
+    );
+    Ok(region.calls().count("operator", "s3:") - before)
+}
+
+fn start_ms(program: &Path) -> Result<f64> {
+    let began = Instant::now();
+    let status = Command::new(program).arg("--version").stdout(Stdio::null()).status()?;
+    ensure!(status.success(), "`{} --version` failed ({status})", program.display());
+    Ok(began.elapsed().as_secs_f64() * 1000.0)
+}
