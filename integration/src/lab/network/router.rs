@@ -12,6 +12,7 @@ use anyhow::Result;
 use ipnet::Ipv4Net;
 
 use super::namespace::Namespace;
+use crate::lab::run::{command, output};
 
 /// The instance metadata service.
 pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);

@@ -55,10 +55,12 @@ impl Keys {
         let Some(name) = name.filter(|name| !name.is_empty()) else {
             return Ok(home.managed_key());
         };
-        let arn = match name {
-            _ if name.starts_with("arn:") => KeyArn(name.to_owned()),
-            _ if name.starts_with("alias/") => home.arn(name),
-            _ => home.arn(&format!("key/{name}")),
+        let arn = if name.starts_with("arn:") {
+            KeyArn(name.to_owned())
+        } else if name.starts_with("alias/") {
+            home.arn(name)
+        } else {
+            home.arn(&format!("key/{name}"))
         };
         if arn == home.managed_key() || arn == home.arn("alias/aws/s3") {
             return Ok(home.managed_key());

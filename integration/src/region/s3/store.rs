@@ -73,7 +73,8 @@ pub struct Version {
     pub id: VersionId,
     /// In whole seconds, as S3 keeps it.
     pub last_modified: OffsetDateTime,
-    pub content: Content,
+    /// None for a delete marker.
+    pub object: Option<Object>,
 }
 
 /// The ID of a version; `null` where the bucket was not versioned at the time.
@@ -104,12 +105,6 @@ impl VersionId {
     pub fn is_null(&self) -> bool {
         self.0 == "null"
     }
-}
-
-#[derive(Debug, Clone)]
-pub enum Content {
-    Object(Object),
-    DeleteMarker,
 }
 
 /// The bytes of one version and what was said about them when they were put.
@@ -220,7 +215,7 @@ impl Store {
         object: Object,
         now: OffsetDateTime,
     ) -> S3Result<VersionId> {
-        self.add(bucket, key, Content::Object(object), now)
+        self.add(bucket, key, Some(object), now)
     }
 
     /// Deletes the key without a version: a delete marker where there is versioning, else for good.
@@ -231,7 +226,7 @@ impl Store {
         now: OffsetDateTime,
     ) -> S3Result<Deleted> {
         if self.bucket(bucket)?.versioning != Versioning::Never {
-            let version = self.add(bucket, key, Content::DeleteMarker, now)?;
+            let version = self.add(bucket, key, None, now)?;
             return Ok(Deleted { version: Some(version), marker: true });
         }
         self.delete_version(bucket, key, &VersionId::null())?;
@@ -283,7 +278,7 @@ impl Store {
         &mut self,
         bucket: &str,
         key: &str,
-        content: Content,
+        object: Option<Object>,
         now: OffsetDateTime,
     ) -> S3Result<VersionId> {
         let versioned = self.bucket(bucket)?.versioning == Versioning::Enabled;
@@ -296,7 +291,7 @@ impl Store {
             versions.retain(|version| !version.id.is_null());
         }
         let last_modified = now.replace_nanosecond(0).expect("zero is a nanosecond");
-        versions.push(Version { id: id.clone(), last_modified, content });
+        versions.push(Version { id: id.clone(), last_modified, object });
         bucket.last_writes.insert(key.into(), sequence);
         Ok(id)
     }
@@ -355,9 +350,6 @@ impl Bucket {
 impl Version {
     /// The object, unless this is a delete marker.
     pub fn object(&self) -> Option<&Object> {
-        match &self.content {
-            Content::Object(object) => Some(object),
-            Content::DeleteMarker => None,
-        }
+        self.object.as_ref()
     }
 }
