@@ -134,3 +134,85 @@ fn place(binary: &Binary) -> anyhow::Result<PathBuf> {
     };
     Ok(Path::new(folder).join(&binary.name))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::converge::files::tests::Scratch;
+
+    /// A tree to bake into and `bake.toml` beside it, with a kubelet to take.
+    fn described(name: &str, more: &str) -> (Scratch, Machine, anyhow::Result<Description>) {
+        let (scratch, machine) = Scratch::new(name);
+        let beside = machine.path("/beside");
+        std::fs::create_dir_all(&beside).expect("a folder");
+        std::fs::write(beside.join("kubelet"), "a kubelet").expect("a file");
+        let text = format!(
+            "kubernetes = \"v1.37.2\"\n[[binary]]\nname = \"windlass\"\nfrom = \"kubelet\"\n{more}"
+        );
+        std::fs::write(beside.join("bake.toml"), text).expect("a file");
+        let description = Description::read(&beside.join("bake.toml"));
+        (scratch, Machine::folder(machine.path("/tree")), description)
+    }
+
+    #[tokio::test]
+    async fn an_image_has_all_that_a_boot_needs_and_a_second_run_changes_nothing() {
+        let kubelet = "[[binary]]\nname = \"kubelet\"\nfrom = \"kubelet\"\n";
+        let (_scratch, machine, description) = described("bake", kubelet);
+        let description = description.expect("a description");
+        assert!(!bake(&machine, &description).await.expect("baked").is_empty());
+        assert_eq!(
+            machine.read_text("/usr/local/bin/kubelet").expect("read").as_deref(),
+            Some("a kubelet")
+        );
+        for unit in ENABLED {
+            let link = machine.path(UNIT_FOLDER).join("multi-user.target.wants").join(unit);
+            let target = std::fs::read_link(link).expect("enabled");
+            assert!(machine.path(&target).exists(), "{} is there", target.display());
+        }
+        let image = machine.read_text("/etc/windlass/image.json").expect("read").expect("there");
+        let image: crate::facts::Image = serde_json::from_str(&image).expect("as observed");
+        assert_eq!(image.kubelet_version.as_deref(), Some("v1.37.2"));
+        assert!(bake(&machine, &description).await.expect("baked").is_empty());
+    }
+
+    #[tokio::test]
+    async fn contents_are_believed_by_their_hash_only() {
+        let wrong = format!(
+            "[[binary]]\nname = \"runc\"\nfrom = \"kubelet\"\nsha256 = \"{}\"\n",
+            "0".repeat(64)
+        );
+        let (_scratch, machine, description) = described("bake-hash", &wrong);
+        let error =
+            bake(&machine, &description.expect("a description")).await.expect_err("a wrong hash");
+        let said = error.to_string();
+        assert!(said.contains("has the SHA-256 ") && said.contains(&"0".repeat(64)), "{said}");
+        assert!(!machine.path("/usr/local/bin/runc").exists());
+    }
+
+    #[tokio::test]
+    async fn a_url_without_a_hash_and_a_name_without_a_place_are_refused() {
+        let url = "[[binary]]\nname = \"runc\"\nfrom = \"https://runc.example/runc\"\n";
+        let (_scratch, machine, description) = described("bake-url", url);
+        let error =
+            bake(&machine, &description.expect("a description")).await.expect_err("no hash");
+        assert!(
+            error.to_string().starts_with("https://runc.example/runc is a URL without a `sha256`")
+        );
+
+        let unknown = "[[binary]]\nname = \"kublet\"\nfrom = \"kubelet\"\n";
+        let (_scratch, machine, description) = described("bake-name", unknown);
+        let error =
+            bake(&machine, &description.expect("a description")).await.expect_err("no place");
+        assert_eq!(
+            error.to_string(),
+            "`kublet` has no conventional place\nhint: say where it goes: to = \"/usr/local/bin/kublet\""
+        );
+    }
+
+    #[test]
+    fn a_key_that_is_unknown_is_named() {
+        let (_scratch, _, description) = described("bake-key", "[contained]\n");
+        let said = format!("{:#}", description.expect_err("an unknown key"));
+        assert!(said.contains("unknown field `contained`"), "{said}");
+    }
+}

@@ -86,7 +86,10 @@ pub fn judge(grant: &Grant, key: &PrivateKey, wanted: Wanted<'_>) -> Worth {
         ));
     }
     if grant.not_after <= wanted.now + LEFT {
-        return Worth::Waits(format!("the grant's certificate ended at {}", grant.not_after));
+        return Worth::Waits(format!(
+            "the grant's certificate ended at {}",
+            written(grant.not_after)
+        ));
     }
     let certificate = match Certificate::from_pem(&grant.certificate) {
         Ok(certificate) => certificate,
@@ -118,7 +121,9 @@ fn unusable(certificate: &Certificate, wanted: Wanted<'_>) -> Option<String> {
     if !certificate.is_current(wanted.now) || certificate.not_after <= wanted.now + LEFT {
         return Some(format!(
             "its certificate is valid from {} until {}, and it is {} now",
-            certificate.not_before, certificate.not_after, wanted.now
+            written(certificate.not_before),
+            written(certificate.not_after),
+            written(wanted.now)
         ));
     }
     let authorities = authorities(&wanted.config.api.certificate_authorities);
@@ -146,6 +151,13 @@ pub fn ensure_installed(machine: &Machine, grant: &Grant, key: &str) -> anyhow::
     let kept = ensure_file(machine, GRANT, 0o644, &serde_json::to_vec_pretty(grant)?)?;
     let all = [file, link, kept];
     Ok(if all.contains(&Ensured::Changed) { Ensured::Changed } else { Ensured::Unchanged })
+}
+
+/// A time as a person reads it, in UTC.
+pub fn written(at: OffsetDateTime) -> String {
+    let at = at.to_offset(time::UtcOffset::UTC);
+    let format = format_description!("[year]-[month]-[day] [hour]:[minute]:[second] UTC");
+    at.format(format).unwrap_or_else(|_| at.to_string())
 }
 
 /// As kubelet names its own.

@@ -22,6 +22,8 @@ use aws_config::SdkConfig;
 use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
 use tokio::try_join;
+use tracing::Instrument;
+use tracing::field::Empty;
 
 pub use self::foresee::{Foreseen, foresee};
 
@@ -55,8 +57,13 @@ pub async fn boot(machine: &Machine, wire: Wire, started: Started) -> Result<(),
     let boot =
         Boot { machine: machine.clone(), wire, calls, recorder, began: Instant::now() - ran };
     let mut known = Known::default();
-    let ended = Box::pin(boot.ascend(&mut known)).await;
-    Box::pin(boot.conclude(known, ended)).await.map_err(Failure::from)
+    // On every line in the journal, as WINDLASS_INSTANCE and WINDLASS_GROUP, once they are known.
+    let span = tracing::info_span!("boot", instance = Empty, group = Empty);
+    let run = async {
+        let ended = Box::pin(boot.ascend(&mut known)).await;
+        Box::pin(boot.conclude(known, ended)).await.map_err(Failure::from)
+    };
+    run.instrument(span).await
 }
 
 struct Boot {

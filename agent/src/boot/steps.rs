@@ -9,6 +9,7 @@ use aws_smithy_types::timeout::TimeoutConfig;
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 use tokio::try_join;
+use tracing::Span;
 
 use super::admission::{self, Asking};
 use super::configuration::{self, Revision};
@@ -43,8 +44,10 @@ impl Boot {
     ) -> Result<(Document, UserData, SdkConfig), Stop> {
         let work = async {
             let document = observe::document(imds).await?;
+            Span::current().record("instance", document.instance_id.as_str());
             known.document = Some(document.clone());
             let user_data = UserData::parse(&observe::user_data(imds).await?)?;
+            Span::current().record("group", user_data.group.as_str());
             known.user_data = Some(user_data.clone());
             let role = RoleCredentials::new(imds.clone());
             role.fetch().await.map_err(anyhow::Error::from)?;
@@ -195,7 +198,7 @@ impl Boot {
         let mut changes = Changes::default();
         if identity::installed(&self.machine, candidate.wanted()).is_none() {
             let (machine, grant) = (self.machine.clone(), grant.clone());
-            let (until, key) = (grant.not_after, candidate.key.to_pem());
+            let (until, key) = (identity::written(grant.not_after), candidate.key.to_pem());
             let installing =
                 spawn_blocking(move || identity::ensure_installed(&machine, &grant, &key));
             changes.add(installing.await??, || format!("certificate until {until}"));

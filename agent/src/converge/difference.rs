@@ -62,3 +62,78 @@ fn file_difference(machine: &Machine, file: &File) -> anyhow::Result<String> {
     write!(text, "{}", diff.unified_diff().header(&from, &format!("{path}")))?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::PathBuf;
+
+    use super::*;
+    use crate::converge::files::tests::Scratch;
+    use crate::converge::{ensure, ensure_units};
+    use crate::plan::{ROUTE_PROTOCOL, Route, RouteKind, Unit};
+
+    fn plan() -> HostPlan {
+        let path = PathBuf::from("/etc/kubernetes/kubelet.env");
+        let route = Route {
+            destination: "10.128.0.0/24".parse().expect("a CIDR"),
+            kind: RouteKind::Blackhole,
+            table: 254,
+            protocol: ROUTE_PROTOCOL,
+            metric: 4096,
+        };
+        HostPlan {
+            files: vec![File {
+                path: path.clone(),
+                mode: 0o644,
+                contents: "A=1\nB=3\n".to_owned(),
+            }],
+            sysctls: [("net.ipv4.ip_forward".to_owned(), "1".to_owned())].into(),
+            routes: [route].into(),
+            units: vec![Unit {
+                name: "kubelet.service".to_owned(),
+                restarted_by: BTreeSet::from([path]),
+            }],
+        }
+    }
+
+    #[tokio::test]
+    async fn a_plan_that_was_carried_out_leaves_no_difference() {
+        let (_scratch, machine) = Scratch::new("difference");
+        for (path, text) in [
+            ("/etc/kubernetes/kubelet.env", "A=1\nB=2\n"),
+            ("/proc/sys/net/ipv4/ip_forward", "0\n"),
+        ] {
+            std::fs::create_dir_all(machine.path(path).parent().expect("a folder")).expect("made");
+            std::fs::write(machine.path(path), text).expect("written");
+        }
+        let mode = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(machine.path("/etc/kubernetes/kubelet.env"), mode).expect("set");
+        let wanted = "\
+mode of /etc/kubernetes/kubelet.env: 0600 -> 0644
+--- /etc/kubernetes/kubelet.env
++++ /etc/kubernetes/kubelet.env
+@@ -1,2 +1,2 @@
+ A=1
+-B=2
++B=3
+sysctl net.ipv4.ip_forward: 0 -> 1
+route blackhole 10.128.0.0/24: absent -> present
+unit kubelet.service: would be started
+";
+        assert_eq!(difference(&machine, &plan()).await.expect("a difference"), wanted);
+        assert_eq!(difference(&machine, &plan()).await.expect("a difference"), wanted, "untouched");
+
+        ensure(&machine, &plan()).await.expect("carried out");
+        let found = machine.unit_states(&["kubelet.service"]).await.expect("states");
+        ensure_units(&machine, &plan().units, &found).await.expect("started");
+        assert_eq!(difference(&machine, &plan()).await.expect("a difference"), "");
+
+        let env = machine.path("/etc/kubernetes/kubelet.env");
+        std::fs::write(&env, "A=1\nB=3\n").expect("written again, later than kubelet's start");
+        let later = std::time::SystemTime::now() + std::time::Duration::from_secs(1);
+        std::fs::File::open(&env).and_then(|file| file.set_modified(later)).expect("a later time");
+        let wanted = "unit kubelet.service: would be restarted\n";
+        assert_eq!(difference(&machine, &plan()).await.expect("a difference"), wanted);
+    }
+}

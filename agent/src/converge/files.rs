@@ -97,14 +97,14 @@ pub fn ensure_absent(machine: &Machine, absolute: impl AsRef<Path>) -> anyhow::R
 }
 
 #[cfg(test)]
-mod tests {
+pub mod tests {
     use super::*;
 
     /// A folder that is removed when the test ends.
-    struct Scratch(PathBuf);
+    pub struct Scratch(PathBuf);
 
     impl Scratch {
-        fn new(name: &str) -> (Self, Machine) {
+        pub fn new(name: &str) -> (Self, Machine) {
             let path = std::env::temp_dir().join(format!("windlass-{name}-{}", std::process::id()));
             let _ = fs::remove_dir_all(&path);
             fs::create_dir_all(&path).expect("a folder for the test");

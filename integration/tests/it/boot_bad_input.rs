@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use integration::region::call::Service;
+use integration::region::call::{Service, ServiceError};
 use integration::region::inprocess::InProcess;
 use integration::region::{Fault, Rule};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
@@ -166,7 +166,7 @@ async fn silence_of_the_metadata_service_is_explained_by_hops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_metadata_service_that_is_slow_busy_or_forgets_its_tokens_is_waited_out() {
+async fn a_metadata_service_that_is_slow_or_busy_is_waited_out() {
     for fault in
         [Fault::Unavailable, Fault::Timeout, Fault::Slow(Duration::from_secs(3)), Fault::Throttle]
     {
@@ -177,6 +177,26 @@ async fn a_metadata_service_that_is_slow_busy_or_forgets_its_tokens_is_waited_ou
         // It came as far as S3.
         assert!(said.starts_with("there is no bucket"), "{fault}: {said}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_metadata_token_that_expired_is_replaced_once() {
+    let expired = || Fault::Refuse(ServiceError::new(401, "Unauthorized", ""));
+    let scene = with_user_data(&user_data("workers", "").replace(BUCKET, "acme-kubrenetes"));
+    let rule = Rule::always(expired()).service(Service::Imds);
+    scene.region.faults().add(rule.clone().from_call(3).times(1));
+    let (said, _) = scene.failure().await;
+    assert!(said.starts_with("there is no bucket"), "{said}");
+    assert_eq!(scene.region.calls().count(&scene.instance, "imds:PUT"), 2);
+
+    scene.region.faults().clear();
+    scene.region.faults().add(rule.on(Service::Imds, "latest/dynamic/*"));
+    let (said, code) = scene.failure().await;
+    assert_eq!(code, 1);
+    assert_eq!(
+        said,
+        "IMDS answered `GET /latest/dynamic/instance-identity/document` with status 401, although the token was new"
+    );
 }
 
 #[tokio::test(start_paused = true)]
