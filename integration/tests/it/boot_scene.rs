@@ -108,11 +108,8 @@ impl Scene {
         let hash = region.with(|state, now| {
             state.s3.create_bucket(BUCKET, now);
             put_authority(state, &authority, now);
-            let hashes =
-                ["control-plane", "workers"].into_iter().zip(&texts).map(|(group, text)| {
-                    let hash = put_revision(state, group, text, now);
-                    hash
-                });
+            let groups = ["control-plane", "workers"].into_iter().zip(&texts);
+            let hashes = groups.map(|(group, text)| put_revision(state, group, text, now));
             hashes.last().expect("two groups")
         });
         if setting.pinned {

@@ -164,7 +164,7 @@ async fn a_new_instance_is_unknown_for_a_moment() {
     assert_eq!(described(&ec2, &[]).await, [""; 0]);
     lab.after(1);
     assert!(by_id().await.is_ok());
-    assert_eq!(described(&ec2, &[]).await, [id.clone()]);
+    assert_eq!(described(&ec2, &[]).await, std::slice::from_ref(&id));
 
     let malformed = ec2.describe_instances().instance_ids("i-nonsense").send().await;
     assert_eq!(refusal(malformed), "400 InvalidInstanceID.Malformed: Invalid id: \"i-nonsense\"");

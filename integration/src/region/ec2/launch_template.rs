@@ -33,13 +33,7 @@ pub struct TemplateVersion {
     pub spec: LaunchSpec,
 }
 
-/// A template by ID or name, and a version of it as a number, `$Latest` or `$Default`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TemplateRef {
-    pub template: TemplateName,
-    pub version: Option<String>,
-}
-
+/// How a request names a template.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TemplateName {
     Id(String),
