@@ -190,7 +190,7 @@ async fn a_metadata_token_that_expired_is_replaced_once() {
     assert_eq!(scene.region.calls().count(&scene.instance, "imds:PUT"), 2);
 
     scene.region.faults().clear();
-    scene.region.faults().add(rule.on(Service::Imds, "latest/dynamic/*"));
+    scene.region.faults().add(rule.on(Service::Imds, "GET dynamic/instance-identity/document"));
     let (said, code) = scene.failure().await;
     assert_eq!(code, 1);
     assert_eq!(

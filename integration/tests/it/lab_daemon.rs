@@ -127,7 +127,10 @@ fn a_worker_joins_reboots_and_is_terminated() {
         said,
         "error: no instance is called `nobody`\nhint: `cargo lab status` lists them\n"
     );
-    assert!(lab.ok(&["logs", &worker.instance]).contains("is Ready"));
+    // The console is a moment behind.
+    lab.eventually("the boot's last words on the console", |_| {
+        lab.ok(&["logs", &worker.instance]).contains("is Ready")
+    });
 
     // The disk survives a reboot: the second boot finds its identity and asks nobody for another.
     lab.ok(&["exec", short_name, "--", "sh", "-c", "echo kept > /root/mark; sync"]);

@@ -120,7 +120,7 @@ async fn a_kubelet_with_a_certificate_made_by_hand_is_ready_and_runs_a_pod() {
     });
     cluster.eventually("get nodes --no-headers", " Ready ");
     eprintln!("node ready after {} ms", started.elapsed().as_millis());
-    cluster.eventually("get serviceaccount default", "default");
+    cluster.eventually("get serviceaccount default --output name", "serviceaccount/default");
     let run =
         format!("run web --image={AGNHOST} --image-pull-policy=Never -- netexec --http-port=8080");
     output(&mut cluster.kubectl(&run)).unwrap();
