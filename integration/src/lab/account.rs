@@ -6,6 +6,7 @@
 //! anybody's tool.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 use aws_config::{BehaviorVersion, Region as RegionName, SdkConfig};
@@ -159,16 +160,18 @@ impl Account {
     }
 
     /// The operator's `cluster.toml` for this account.
-    pub fn cluster_toml(&self, region: &str, api: &str) -> String {
+    pub fn cluster_toml(&self, region: &str, api: &str, certificate_lifetime: Duration) -> String {
         let mut text = format!(
             "[cluster]\nname = \"{}\"\nregion = \"{region}\"\nvpc = \"{}\"\nbucket = \"{}\"\nkms_key = \"{}\"\n\n\
              [api]\nendpoint = \"{api}\"\n\n\
-             [network]\npods = [\"10.64.0.0/14\"]\nservices = [\"{}\"]\n",
+             [network]\npods = [\"10.64.0.0/14\"]\nservices = [\"{}\"]\n\n\
+             [admission]\ncertificate_lifetime = \"{}s\"\n",
             self.cluster,
             self.vpc,
             self.bucket,
             self.kms_key,
             super::control_plane::SERVICES,
+            certificate_lifetime.as_secs(),
         );
         for (group, kind) in GROUPS {
             let role = &self.roles[kind];

@@ -10,6 +10,7 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use ipnet::Ipv4Net;
@@ -32,6 +33,8 @@ pub struct ControlPlane {
     /// Names by which the API server is reached.
     pub names: Vec<String>,
     pub services: Ipv4Net,
+    /// How long the certificates live that kubelets renew.
+    pub certificate_lifetime: Duration,
 }
 
 impl ControlPlane {
@@ -181,9 +184,9 @@ impl ControlPlane {
                 "leader-elect=false",
                 // Pod CIDRs are leased by `windlass admit`.
                 "allocate-node-cidrs=false",
-                "cluster-signing-duration=24h",
                 "bind-address=127.0.0.1",
             ]),
+            vec![format!("--cluster-signing-duration={}s", self.certificate_lifetime.as_secs())],
         ];
         let scheduler =
             [client_configs("scheduler"), plain(&["leader-elect=false", "bind-address=127.0.0.1"])];

@@ -45,6 +45,8 @@ pub struct Room {
     pub authority: String,
     /// The API server's name.
     pub api: String,
+    /// Of kubelets' client certificates, the first and the later ones.
+    pub certificate_lifetime: Duration,
     pub debian: PathBuf,
     pub baked: PathBuf,
     pub control_plane: PathBuf,
@@ -266,8 +268,13 @@ impl Room {
             containerd_store::copy(&self.images, &spec.folder.join("containerd"))?;
             if let Some(authority) = authority {
                 let services = control_plane::SERVICES.parse()?;
-                ControlPlane { address: instance.address, names: vec![self.api.clone()], services }
-                    .install(authority, &spec.upper())?;
+                let control_plane = ControlPlane {
+                    address: instance.address,
+                    names: vec![self.api.clone()],
+                    services,
+                    certificate_lifetime: self.certificate_lifetime,
+                };
+                control_plane.install(authority, &spec.upper())?;
             }
         }
         Ok(namespace)

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use time::OffsetDateTime;
@@ -33,6 +34,8 @@ pub struct Wanted {
     pub latency: Profile,
     pub timing: Timing,
     pub seed: u64,
+    /// Of kubelets' client certificates.
+    pub certificate_lifetime: Duration,
 }
 
 /// It runs until it is dropped or ended.
@@ -92,6 +95,7 @@ impl Lab {
             domain: format!("{}.compute.internal", region.settings().name),
             authority: authority.certificate().to_owned(),
             api,
+            certificate_lifetime: wanted.certificate_lifetime,
             debian: made.debian.clone(),
             baked: made.baked.clone(),
             control_plane: made.control_plane.clone(),
@@ -123,7 +127,9 @@ impl Lab {
     ) -> Result<()> {
         let file = self.folder.join("cluster.toml");
         let server = format!("https://{}:{}", self.fleet.room().api, control_plane::PORT);
-        fs::write(&file, self.account.cluster_toml(&self.region.settings().name, &server))?;
+        let region = &self.region.settings().name;
+        let lifetime = self.fleet.room().certificate_lifetime;
+        fs::write(&file, self.account.cluster_toml(region, &server, lifetime))?;
         let description = file.display().to_string();
         self.windlass(windlass, &["cluster", "init", "--file", &description]).await?;
         self.windlass(windlass, &["cluster", "apply", &description]).await?;

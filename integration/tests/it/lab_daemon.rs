@@ -10,6 +10,8 @@ use integration::lab::node::cgroups;
 use integration::lab::running::prefix;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// A lab of a test's own; ended when dropped, also when the test failed.
 struct Lab(String);
@@ -152,6 +154,41 @@ fn a_worker_joins_reboots_and_is_terminated() {
     assert!(!lab.traces().iter().any(|trace| trace.contains(&gone)), "{:?}", lab.traces());
     lab.ok(&["down"]);
     assert_eq!(lab.traces(), Vec::<String>::new());
+}
+
+/// kubelet renews by itself when 70 to 90 % of a certificate's life are over, and moves the link to
+/// the new file. Restarted after the first certificate has ended, it has nothing but that file.
+#[test]
+fn a_kubelet_renews_its_certificate_is_restarted_and_is_still_in() {
+    const LIFETIME: Duration = Duration::from_secs(120);
+    const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
+    let lab = Lab::up("renew", &["--certificate-lifetime", "2m"]);
+    lab.ok(&["launch", "workers"]);
+    let nodes = lab.eventually("two nodes in service", |nodes| in_service(nodes, 2));
+    let worker = &nodes.iter().find(|node| node.group == "workers").unwrap().instance;
+    let on_worker = |words: &[&str]| lab.ok(&[&["exec", worker, "--"], words].concat());
+    let file = || on_worker(&["readlink", CURRENT]);
+
+    let (admitted, first) = (Instant::now(), file());
+    lab.eventually("a renewed certificate", |_| file() != first);
+    std::thread::sleep((LIFETIME + Duration::from_secs(10)).saturating_sub(admitted.elapsed()));
+    on_worker(&["systemctl", "restart", "kubelet.service"]);
+    let restarted = on_worker(&["date", "+%s"]).trim().parse::<i64>().unwrap();
+    lab.eventually("a heartbeat of the restarted kubelet", |_| {
+        heartbeat(&lab, worker).is_some_and(|at| at.unix_timestamp() > restarted)
+    });
+    lab.ok(&["down"]);
+}
+
+/// When the node's lease was last renewed, as the API server has it.
+fn heartbeat(lab: &Lab, node: &str) -> Option<OffsetDateTime> {
+    let variables = lab.ok(&["env"]);
+    let asked =
+        "kubectl get lease --namespace kube-node-lease --output jsonpath={.spec.renewTime} ";
+    let script = format!("{variables}\n{asked}{node}");
+    let answer = Command::new("sh").args(["-c", &script]).output().unwrap();
+    let text = String::from_utf8(answer.stdout).unwrap();
+    OffsetDateTime::parse(text.trim(), &Rfc3339).ok()
 }
 
 #[test]

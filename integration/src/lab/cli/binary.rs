@@ -5,7 +5,7 @@ use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use time::OffsetDateTime;
@@ -59,7 +59,7 @@ pub fn binary(wanted: &Binary) -> Result<ExitCode> {
 
 /// The product as it is released, built if it is not given.
 pub fn released(given: Option<PathBuf>) -> Result<PathBuf> {
-    product::program(&Options { latency: Latency::None, seed: 1, windlass: given, release: true })
+    product::program(&Options::released(Latency::None, given))
 }
 
 fn runtime() -> Result<tokio::runtime::Runtime> {
@@ -118,7 +118,11 @@ async fn ask_s3_from(program: &Path, chroot: &Chroot) -> Result<u64> {
     let file = std::env::temp_dir().join(format!("windlass-binary-{}.toml", std::process::id()));
     fs::write(
         &file,
-        account.cluster_toml(&region.settings().name, "https://api.binary.internal:6443"),
+        account.cluster_toml(
+            &region.settings().name,
+            "https://api.binary.internal:6443",
+            Duration::from_secs(24 * 3600),
+        ),
     )?;
     let description = file.display().to_string();
     let made = run(command(program, ["cluster", "init", "--file", &description])).await;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
@@ -32,9 +33,20 @@ pub struct Options {
     /// The product's program for nodes and operator; built from this source if not given
     #[arg(long)]
     pub windlass: Option<PathBuf>,
+    /// How long kubelets' client certificates live: 2m to see them renewed
+    #[arg(long, default_value = "24h", value_parser = daemon::duration)]
+    pub certificate_lifetime: Duration,
     /// Build the product as it is released
     #[arg(long)]
     pub release: bool,
+}
+
+impl Options {
+    /// The released product, `windlass` if it is built already, and all else as by default.
+    pub fn released(latency: Latency, windlass: Option<PathBuf>) -> Self {
+        let certificate_lifetime = Duration::from_secs(24 * 3600);
+        Self { latency, seed: 1, windlass, release: true, certificate_lifetime }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -78,6 +90,8 @@ pub fn start(name: &str, options: &Options) -> Result<()> {
     let mut daemon = Command::new(std::env::current_exe()?);
     daemon.args(["--name", name, "daemon", "--seed", &options.seed.to_string()]);
     daemon.args(["--latency", options.latency.name()]);
+    let lifetime = format!("{}s", options.certificate_lifetime.as_secs());
+    daemon.args(["--certificate-lifetime", &lifetime]);
     daemon.arg("--windlass").arg(windlass);
     daemon::spawn(name, &mut daemon)
 }
@@ -111,6 +125,7 @@ pub fn daemon(name: &str, daemon: Daemon) -> Result<()> {
         },
         timing: Timing::lifelike(),
         seed: daemon.options.seed,
+        certificate_lifetime: daemon.options.certificate_lifetime,
     };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -67,8 +67,7 @@ pub fn bench(wanted: &Bench) -> Result<ExitCode> {
     };
     let mut measured = Vec::new();
     for latency in profiles {
-        let options =
-            Options { latency: *latency, seed: 1, windlass: Some(windlass.clone()), release: true };
+        let options = Options::released(*latency, Some(windlass.clone()));
         measured.push(profile(wanted, &options, &progress)?);
     }
     let summary = Summary { machine: Machine::this()?, measured };
