@@ -97,7 +97,9 @@ impl Fleet {
         tokio::spawn(async move {
             loop {
                 match next(&mut events).await {
-                    Some(Event::InstancePending { id }) => fleet.order(&id, &[Order::On]),
+                    // A container boots at once; the time until now stands for what EC2's placement,
+                    // firmware and kernel take.
+                    Some(Event::InstanceRunning { id }) => fleet.order(&id, &[Order::On]),
                     Some(Event::InstanceRebooted { id }) => {
                         fleet.order(&id, &[Order::Off, Order::On])
                     }
@@ -109,7 +111,7 @@ impl Fleet {
                     Some(Event::InstanceTerminated { id }) => {
                         fleet.order(&id, &[Order::Off, Order::Remove])
                     }
-                    Some(Event::InstanceRunning { .. }) => {}
+                    Some(Event::InstancePending { .. }) => {}
                     None => return,
                 }
             }
