@@ -123,7 +123,8 @@ pub fn daemon(name: &str, daemon: Daemon) -> Result<()> {
             Latency::None => Profile::None,
             Latency::Aws => Profile::Aws,
         },
-        timing: Timing::lifelike(),
+        // Placement, firmware and kernel: a machine is powered on when it is running.
+        timing: Timing { pending: Duration::from_secs(4), ..Timing::lifelike() },
         seed: daemon.options.seed,
         certificate_lifetime: daemon.options.certificate_lifetime,
     };

@@ -115,7 +115,7 @@ impl Timing {
     /// Delays like AWS' shortest.
     pub fn lifelike() -> Self {
         Self {
-            pending: Duration::from_secs(4),
+            pending: Duration::from_secs(2),
             stopping: Duration::from_secs(2),
             shutting_down: Duration::from_secs(2),
             unseen: Duration::from_millis(500),
