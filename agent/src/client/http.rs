@@ -1,4 +1,4 @@
-//! HTTP/1.1 for the AWS SDK and for IMDS: one pool of connections for plain HTTP, one for TLS.
+//! HTTP/1.1 for the AWS SDK and for IMDS: one connection to IMDS, a pool of them for all else.
 //!
 //! What TLS trusts is read on a thread of its own from the start on. IMDS, whose answers everything
 //! else waits for, needs no TLS and does not wait for it.
@@ -19,51 +19,51 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::{Connect, HttpConnector as Tcp};
+use hyper_util::client::legacy::connect::HttpConnector as Tcp;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::timeout;
 
 use super::dns::Dns;
-use super::trust;
+use super::link_local::OneConnection;
+use super::{imds, trust};
 
 /// As long as the SDK's own client waits for a connection.
-const CONNECT: Duration = Duration::from_millis(3100);
+pub(super) const CONNECT: Duration = Duration::from_millis(3100);
 
-type Plain = Client<Tcp<Dns>, SdkBody>;
-type Tls = Client<HttpsConnector<Tcp<Dns>>, SdkBody>;
+type Pool = Client<HttpsConnector<Tcp<Dns>>, SdkBody>;
 
 /// The client. Clones share the connections.
 #[derive(Clone)]
 pub struct Http {
-    plain: Plain,
-    tls: Shared<BoxFuture<'static, Result<Tls, String>>>,
+    imds: OneConnection,
+    pool: Shared<BoxFuture<'static, Result<Pool, String>>>,
 }
 
 impl Http {
     /// Must be called within a tokio runtime.
     pub fn new(dns: Dns) -> Self {
         let reading = tokio::task::spawn_blocking(trust::configuration);
-        let plain = pool(tcp(dns.clone()));
-        let tls = async move {
+        let pool = async move {
             let config = reading.await.map_err(|error| error.to_string())?;
             let config = config.map_err(|error| format!("{error:#}"))?;
-            let https = HttpsConnectorBuilder::new().with_tls_config(config).https_only();
-            Ok(pool(https.enable_http1().wrap_connector(tcp(dns))))
+            let https = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
+            let mut client = Client::builder(TokioExecutor::new());
+            let connector = https.enable_http1().wrap_connector(tcp(dns));
+            Ok(client.pool_timer(TokioTimer::new()).build(connector))
         };
-        Self { plain, tls: tls.boxed().shared() }
+        Self { imds: OneConnection::default(), pool: pool.boxed().shared() }
     }
 
     async fn send(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {
         let request =
             request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-        let answer = if request.uri().scheme_str() == Some("http") {
-            self.plain.request(request).await
-        } else {
-            let tls = self.tls.await.map_err(|error| ConnectorError::user(error.into()))?;
-            tls.request(request).await
-        };
         // Whatever went wrong on the way (no connection, one that was cut) may go well next time.
-        let answer = answer.map_err(|error| ConnectorError::io(error.into()))?;
+        let answer = if request.uri().host() == Some(imds::HOST) {
+            self.imds.send(request).await.map_err(ConnectorError::io)?
+        } else {
+            let pool = self.pool.await.map_err(|error| ConnectorError::user(error.into()))?;
+            pool.request(request).await.map_err(|error| ConnectorError::io(error.into()))?
+        };
         let answer = answer.map(SdkBody::from_body_1_x);
         HttpResponse::try_from(answer).map_err(|error| ConnectorError::other(error.into(), None))
     }
@@ -75,11 +75,6 @@ fn tcp(dns: Dns) -> Tcp<Dns> {
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(CONNECT));
     tcp
-}
-
-fn pool<C: Connect + Clone>(connector: C) -> Client<C, SdkBody> {
-    let mut builder = Client::builder(TokioExecutor::new());
-    builder.pool_timer(TokioTimer::new()).build(connector)
 }
 
 impl fmt::Debug for Http {

@@ -22,7 +22,7 @@ use super::Chain;
 use super::Wire;
 
 /// The service's address, the same on every instance; IPv6 has another that is off by default.
-const ADDRESS: &str = "http://169.254.169.254";
+pub(super) const HOST: &str = "169.254.169.254";
 /// The longest that IMDS grants: a boot needs one token, a daemon four a day.
 const TOKEN_TTL_SECONDS: &str = "21600";
 /// An answer takes a millisecond or two; after a second there will be none.
@@ -76,7 +76,7 @@ impl Imds {
             .http_client(wire.http.clone())
             .time_source(wire.time.clone())
             .sleep_impl(TokioSleep::new())
-            .endpoint_url(ADDRESS)
+            .endpoint_url(&format!("http://{HOST}"))
             .no_auth()
             .no_retry()
             .serializer(|attempt: Attempt| attempt.request())

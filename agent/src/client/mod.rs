@@ -9,6 +9,7 @@ pub mod dns;
 pub mod ec2;
 pub mod http;
 pub mod imds;
+mod link_local;
 pub mod s3;
 pub mod sts;
 mod trust;
