@@ -25,6 +25,7 @@ mod region_fixture;
 mod region_hops;
 mod region_imds;
 mod region_policies;
+mod region_routes;
 mod region_s3;
 mod region_s3_wire;
 mod region_signatures;

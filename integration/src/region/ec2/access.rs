@@ -29,6 +29,15 @@ pub fn requires(state: &State, call: &Call<'_>) -> Vec<Access> {
             return vec![ec2.on_template(&action, params)];
         }
         "DisassociateRouteTable" => return ec2.on_association(&action, params),
+        // A route's target is no resource of the call: only the table is.
+        "CreateRoute" | "ReplaceRoute" | "DeleteRoute" => {
+            return params.get("RouteTableId").map(|id| ec2.on(&action, id)).into_iter().collect();
+        }
+        "ModifyNetworkInterfaceAttribute" => {
+            let groups = params.list("SecurityGroupId");
+            params.get("NetworkInterfaceId").into_iter().chain(groups).collect()
+        }
+        "ModifyInstanceAttribute" => params.list("GroupId"),
         _ => ["VpcId", "SubnetId", "RouteTableId"]
             .iter()
             .filter_map(|name| params.get(name))

@@ -1,6 +1,8 @@
 //! EC2's refusals that several actions share: EC2 API Reference, "Error codes for the Amazon EC2
 //! API".
 
+use ipnet::IpNet;
+
 use crate::region::call::ServiceError;
 
 pub fn no_vpc(id: &str) -> ServiceError {
@@ -22,6 +24,47 @@ pub fn no_route_table(id: &str) -> ServiceError {
     ServiceError::client(
         "InvalidRouteTableID.NotFound",
         format!("The routeTable ID '{id}' does not exist"),
+    )
+}
+
+pub fn no_route(table: &str, destination: IpNet) -> ServiceError {
+    let family = match destination {
+        IpNet::V4(_) => "destination-cidr-block",
+        IpNet::V6(_) => "destination-ipv6-cidr-block",
+    };
+    ServiceError::client(
+        "InvalidRoute.NotFound",
+        format!("no route with {family} {destination} in route table {table}"),
+    )
+}
+
+/// As a route's target.
+pub fn no_gateway(id: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidGatewayID.NotFound",
+        format!("The gateway ID '{id}' does not exist"),
+    )
+}
+
+pub fn no_internet_gateway(id: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidInternetGatewayID.NotFound",
+        format!("The internetGateway ID '{id}' does not exist"),
+    )
+}
+
+pub fn different_networks(table: &str, target: &str) -> ServiceError {
+    let kind = if target.starts_with("eni-") { "interface" } else { "network gateway" };
+    ServiceError::client(
+        "InvalidParameterValue",
+        format!("route table {table} and {kind} {target} belong to different networks"),
+    )
+}
+
+pub fn no_attachment(id: &str) -> ServiceError {
+    ServiceError::client(
+        "InvalidAttachmentID.NotFound",
+        format!("The networkInterface attachment ID '{id}' does not exist"),
     )
 }
 

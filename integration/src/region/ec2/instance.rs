@@ -24,6 +24,8 @@ pub struct Instance {
     pub launched_at: OffsetDateTime,
     /// Until then Describe actions do not know it: EC2 API Reference, "Eventual consistency".
     pub visible_at: OffsetDateTime,
+    /// Until then, although it may be called running, no route can be made to it.
+    pub settled_at: OffsetDateTime,
     /// Why it is in its state, if somebody made it so.
     pub reason: Option<Reason>,
     pub metadata: MetadataOptions,
@@ -94,6 +96,9 @@ pub struct Timing {
     pub shutting_down: Duration,
     /// How long after a launch Describe actions do not know the instance.
     pub unseen: Duration,
+    /// How long after it is called running an instance is still in the state 'unknown-running' for
+    /// what makes routes.
+    pub settling: Duration,
     /// "Terminated instances remain visible after termination (for approximately one hour)."
     pub terminated_listed: Duration,
 }
@@ -106,6 +111,7 @@ impl Default for Timing {
             stopping: Duration::ZERO,
             shutting_down: Duration::ZERO,
             unseen: Duration::ZERO,
+            settling: Duration::ZERO,
             terminated_listed: Duration::from_secs(3600),
         }
     }
@@ -119,6 +125,7 @@ impl Timing {
             stopping: Duration::from_secs(2),
             shutting_down: Duration::from_secs(2),
             unseen: Duration::from_millis(500),
+            settling: Duration::from_secs(1),
             ..Self::default()
         }
     }
@@ -177,6 +184,12 @@ impl Market {
             Self::Spot => "spot",
         }
     }
+}
+
+/// `i-` and 8 or 17 hexadecimal digits.
+pub(super) fn well_formed(id: &str) -> bool {
+    let digits = id.strip_prefix("i-").unwrap_or_default();
+    matches!(digits.len(), 8 | 17) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 impl Reason {

@@ -123,6 +123,7 @@ impl Ec2 {
             state: InstanceState::Pending { until: order.now + self.timing.pending },
             launched_at: order.now,
             visible_at: order.now + self.timing.unseen,
+            settled_at: order.now + self.timing.pending + self.timing.settling,
             reason: None,
             metadata: resolved.metadata.clone(),
             user_data: resolved.spec.user_data_bytes()?,

@@ -6,8 +6,10 @@
 //! caller must be allowed.
 
 mod access;
+mod attributes;
 mod errors;
 mod filter;
+mod gateway;
 mod images;
 mod instance;
 mod instance_type;
@@ -18,6 +20,7 @@ mod launch_template;
 mod machine;
 mod page;
 mod route_table;
+mod routing;
 mod subnet;
 mod tags;
 #[cfg(test)]
@@ -34,6 +37,8 @@ use std::mem::take;
 use time::OffsetDateTime;
 
 pub use self::access::requires;
+pub use self::attributes::InterfaceChange;
+pub use self::gateway::InternetGateway;
 pub use self::images::{IMAGE_ARM64, IMAGE_X86_64};
 pub use self::instance::{Instance, InstanceState, Market, Profile, Reason, Timing};
 pub use self::instance_type::InstanceType;
@@ -45,6 +50,7 @@ pub(super) use self::page::{Cut, Page};
 pub use self::route_table::{
     Associated, Association, Origin, Route, RouteState, RouteTable, Target,
 };
+pub use self::routing::Towards;
 pub use self::subnet::Subnet;
 pub use self::tags::Tags;
 pub use self::throttle::{Limits, Rate};
@@ -62,10 +68,13 @@ pub struct Ec2 {
     pub timing: Timing,
     /// What is throttled.
     pub limits: Limits,
+    /// The quota of routes in one table, for IPv4 and for IPv6.
+    pub routes_per_table: usize,
     vpcs: BTreeMap<String, Vpc>,
     security_groups: BTreeMap<String, SecurityGroup>,
     subnets: BTreeMap<String, Subnet>,
     route_tables: BTreeMap<String, RouteTable>,
+    gateways: BTreeMap<String, InternetGateway>,
     interfaces: BTreeMap<String, NetworkInterface>,
     templates: BTreeMap<String, LaunchTemplate>,
     instances: BTreeMap<String, Instance>,
@@ -87,10 +96,12 @@ impl Ec2 {
             account: account.to_owned(),
             timing: Timing::default(),
             limits: Limits::default(),
+            routes_per_table: routing::ROUTES_PER_TABLE,
             vpcs: BTreeMap::new(),
             security_groups: BTreeMap::new(),
             subnets: BTreeMap::new(),
             route_tables: BTreeMap::new(),
+            gateways: BTreeMap::new(),
             interfaces: BTreeMap::new(),
             templates: BTreeMap::new(),
             instances: BTreeMap::new(),

@@ -2,6 +2,7 @@
 
 use ipnet::{IpNet, Ipv4Net};
 
+use super::instance::InstanceState;
 use super::{Ec2, errors};
 use crate::region::call::ServiceError;
 use crate::region::ids::Ids;
@@ -42,7 +43,7 @@ pub struct Route {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Local,
-    /// `igw-…`, `vgw-…`
+    /// `igw-…`
     Gateway(String),
     /// A route to an instance is one to its interface: DescribeRouteTables tells both.
     Interface(String),
@@ -72,6 +73,11 @@ impl RouteTable {
         };
         blocks.iter().for_each(|block| table.add_local(*block));
         table
+    }
+
+    /// The route with exactly this destination.
+    pub fn route_to(&self, destination: IpNet) -> Option<&Route> {
+        self.routes.iter().find(|route| route.destination == destination)
     }
 
     pub(super) fn add_local(&mut self, block: Ipv4Net) {
@@ -161,13 +167,16 @@ impl Ec2 {
     }
 
     /// Whether the route's target is there: an interface is, while it is attached to an instance
-    /// that is pending or running.
+    /// that is neither stopped nor terminated; a gateway is, while it is attached to the VPC.
     pub fn state_of_route(&self, route: &Route) -> RouteState {
         let there = match &route.target {
-            Target::Local | Target::Gateway(_) => true,
-            Target::Interface(id) => {
-                self.holder_of(id).is_some_and(|instance| instance.state.is_up())
+            Target::Local => true,
+            Target::Gateway(id) => {
+                self.internet_gateway(id).is_some_and(|gateway| gateway.vpc.is_some())
             }
+            Target::Interface(id) => self.holder_of(id).is_some_and(|instance| {
+                !matches!(instance.state, InstanceState::Stopped | InstanceState::Terminated { .. })
+            }),
         };
         if there { RouteState::Active } else { RouteState::Blackhole }
     }

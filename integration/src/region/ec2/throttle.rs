@@ -15,7 +15,8 @@ pub struct Rate {
     pub per_second: u32,
 }
 
-/// What is throttled, and how. Reads are free unless set: tests of throttling ask for it.
+/// What is throttled, and how. Reads are free unless set, but for DescribeRouteTables, which has
+/// the page's rate for non-mutating actions: whoever keeps routes lives by it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Describe actions.
@@ -31,7 +32,10 @@ impl Default for Limits {
         Self {
             reads: None,
             mutations: Some(Rate { burst: 50, per_second: 5 }),
-            by_action: BTreeMap::new(),
+            by_action: BTreeMap::from([(
+                "DescribeRouteTables".to_owned(),
+                Rate { burst: 100, per_second: 20 },
+            )]),
         }
     }
 }
@@ -102,6 +106,8 @@ mod tests {
         assert_eq!(allowed("CreateRoute", &limits), 50);
         assert_eq!(allowed("DeleteRoute", &limits), 50);
         assert_eq!(allowed("DescribeInstances", &limits), 60);
+        assert_eq!(allowed("DescribeRouteTables", &limits), 60);
+        assert_eq!(allowed("DescribeRouteTables", &limits), 40);
         limits.by_action.insert("DescribeInstances".to_owned(), Rate { burst: 2, per_second: 1 });
         assert_eq!(allowed("DescribeInstances", &limits), 2);
     }

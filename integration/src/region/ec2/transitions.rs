@@ -41,6 +41,7 @@ impl Ec2 {
                 self.enter(id, InstanceState::Pending { until }, None);
                 if let Some(instance) = self.instances.get_mut(id) {
                     instance.launched_at = now;
+                    instance.settled_at = until + self.timing.settling;
                 }
                 self.events.push(Event::InstancePending { id: id.to_owned() });
             }

@@ -7,7 +7,7 @@ use time::OffsetDateTime;
 use super::instance_item::{state_item, whole};
 use super::{Listing, answer, second};
 use crate::region::call::{Call, ServiceError};
-use crate::region::ec2::instance::{Instance, InstanceState, Market};
+use crate::region::ec2::instance::{Instance, InstanceState, Market, well_formed};
 use crate::region::ec2::page::Cut;
 use crate::region::ec2::{Ec2, errors};
 use crate::region::state::State;
@@ -90,12 +90,6 @@ pub fn reservation(ec2: &Ec2, id: &str, instances: Vec<Element>) -> Element {
         .field("ownerId", &ec2.account)
         .list("groupSet", [])
         .list("instancesSet", instances)
-}
-
-/// `i-` and 8 or 17 hexadecimal digits.
-pub fn well_formed(id: &str) -> bool {
-    let digits = id.strip_prefix("i-").unwrap_or_default();
-    matches!(digits.len(), 8 | 17) && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// The instances asked for, by ID. A named one that is unknown, or too new to be known, is an

@@ -2,11 +2,13 @@
 //!
 //! Names are those of the EC2 API Reference, 2016-11-15.
 
+mod attributes;
 mod catalogue;
 mod instance_item;
 mod instances;
 mod interfaces;
 mod route_tables;
+mod routes;
 mod run;
 mod tagging;
 mod templates;
@@ -45,12 +47,14 @@ fn named(action: &str) -> Option<Action> {
         "AssociateVpcCidrBlock" => vpcs::associate_block,
         "CreateLaunchTemplate" => templates::create,
         "CreateLaunchTemplateVersion" => templates::create_version,
+        "CreateRoute" => routes::create,
         "CreateRouteTable" => route_tables::create,
         "CreateSecurityGroup" => vpcs::create_group,
         "CreateSubnet" => vpcs::create_subnet,
         "CreateTags" => tagging::create,
         "CreateVpc" => vpcs::create,
         "DeleteLaunchTemplate" => templates::delete,
+        "DeleteRoute" => routes::delete,
         "DeleteTags" => tagging::delete,
         "DescribeAvailabilityZones" => catalogue::zones,
         "DescribeImages" => catalogue::images,
@@ -67,9 +71,12 @@ fn named(action: &str) -> Option<Action> {
         "DescribeTags" => tagging::describe,
         "DescribeVpcs" => vpcs::describe,
         "DisassociateRouteTable" => route_tables::disassociate,
+        "ModifyInstanceAttribute" => attributes::modify_instance,
         "ModifyInstanceMetadataOptions" => run::modify_metadata,
         "ModifyLaunchTemplate" => templates::modify,
+        "ModifyNetworkInterfaceAttribute" => attributes::modify_interface,
         "RebootInstances" => run::reboot,
+        "ReplaceRoute" => routes::replace,
         "RunInstances" => run::run,
         "StartInstances" => run::start,
         "StopInstances" => run::stop,
@@ -88,6 +95,16 @@ struct Listing<'a> {
 impl<'a> Listing<'a> {
     /// IDs beside `MaxResults` are refused, as EC2 does.
     fn of(params: &'a Params, ids: &str, filters: &[&str]) -> Result<Self, ServiceError> {
+        Self::of_at_most(params, ids, filters, 1000)
+    }
+
+    /// The same for an action with smaller pages.
+    fn of_at_most(
+        params: &'a Params,
+        ids: &str,
+        filters: &[&str],
+        most: usize,
+    ) -> Result<Self, ServiceError> {
         let named = params.list(ids);
         if !named.is_empty() && params.get("MaxResults").is_some() {
             return Err(ServiceError::client(
@@ -98,7 +115,7 @@ impl<'a> Listing<'a> {
         Ok(Self {
             ids: named,
             filters: Filters::of(params, filters)?,
-            page: Page::of(params, 5..=1000)?,
+            page: Page::of(params, 5..=most)?,
         })
     }
 

@@ -10,6 +10,7 @@ use crate::region::state::State;
 use crate::region::xml::Element;
 
 const FILTERS: &[&str] = &[
+    "association.gateway-id",
     "association.main",
     "association.route-table-association-id",
     "association.route-table-id",
@@ -18,10 +19,15 @@ const FILTERS: &[&str] = &[
     "route-table-id",
     "route.destination-cidr-block",
     "route.destination-ipv6-cidr-block",
+    "route.destination-prefix-list-id",
+    "route.egress-only-internet-gateway-id",
     "route.gateway-id",
     "route.instance-id",
+    "route.nat-gateway-id",
     "route.origin",
     "route.state",
+    "route.transit-gateway-id",
+    "route.vpc-peering-connection-id",
     "vpc-id",
 ];
 
@@ -46,7 +52,7 @@ pub fn disassociate(state: &mut State, call: &Call<'_>) -> Result<Element, Servi
 
 pub fn describe(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
     let ec2 = &state.ec2;
-    let listing = Listing::of(call.params, "RouteTableId", FILTERS)?;
+    let listing = Listing::of_at_most(call.params, "RouteTableId", FILTERS, 100)?;
     listing.ids.iter().try_for_each(|id| ec2.route_table(id).map(|_| ()))?;
     let named = ec2.route_tables.values().filter(|held| listing.names(&held.id));
     let found = named

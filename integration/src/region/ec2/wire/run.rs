@@ -3,10 +3,10 @@
 use time::OffsetDateTime;
 
 use super::instance_item::{metadata_options, state_item, whole};
-use super::instances::{reservation, well_formed};
+use super::instances::reservation;
 use super::{done, templates};
 use crate::region::call::{Call, ServiceError};
-use crate::region::ec2::instance::{Instance, InstanceState};
+use crate::region::ec2::instance::{Instance, InstanceState, well_formed};
 use crate::region::ec2::launch_spec::{LaunchSpec, MetadataChange};
 use crate::region::ec2::{Ec2, Order, Tags, errors, tags};
 use crate::region::params::Params;
