@@ -80,6 +80,7 @@ impl Lab {
         let authority = Authority::create(&format!("windlass lab {}", wanted.name))?;
         let resolver = resolver_of(account.vpc_cidr);
         let router = Router::create(&format!("{prefix}-vpc"), &endpoints::addresses(resolver))?;
+        let following = router.follow(&region);
         let api = format!("api.{}.internal", wanted.name);
         let endpoints =
             Endpoints::start(&region, router.namespace(), account.vpc_cidr, &authority, &api)?;
@@ -104,7 +105,7 @@ impl Lab {
         let environment =
             environment(&region, &account, &endpoints, &folder, &made.kubernetes, &wanted.windlass);
         let mut lab = Self {
-            tasks: vec![tokio::spawn(region.clone().run()), fleet.follow()],
+            tasks: vec![tokio::spawn(region.clone().run()), following, fleet.follow()],
             region,
             account,
             fleet,

@@ -32,7 +32,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use time::OffsetDateTime;
-use tokio::sync::{Notify, broadcast};
+use tokio::sync::{Notify, broadcast, watch};
 
 pub use self::arrival::Arrival;
 pub use self::calls::CallLog;
@@ -74,6 +74,8 @@ struct Shared {
     request_ids: Mutex<Ids>,
     connections: AtomicU64,
     events: broadcast::Sender<Event>,
+    /// Counts what changed of EC2's network.
+    network: watch::Sender<u64>,
 }
 
 impl Settings {
@@ -103,6 +105,7 @@ impl Region {
             request_ids: Mutex::new(Ids::new(!settings.seed)),
             connections: AtomicU64::new(0),
             events: broadcast::channel(4096).0,
+            network: watch::Sender::default(),
             settings,
         };
         Self(Arc::new(shared))
@@ -121,6 +124,8 @@ impl Region {
         // Within the lock, so that events are seen in the order in which they happened. Nobody
         // listening is no error.
         state.events.drain(..).for_each(|event| drop(self.0.events.send(event)));
+        let version = state.ec2.network_version();
+        self.0.network.send_if_modified(|held| std::mem::replace(held, version) != version);
         drop(state);
         self.0.changed.notify_waiters();
         answer
@@ -154,6 +159,11 @@ impl Region {
 
     pub fn calls(&self) -> &CallLog {
         &self.0.calls
+    }
+
+    /// Wakes whoever forwards packets, whenever EC2's network may have changed.
+    pub fn network_changes(&self) -> watch::Receiver<u64> {
+        self.0.network.subscribe()
     }
 
     fn next_connection(&self) -> u64 {

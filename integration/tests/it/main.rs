@@ -22,6 +22,7 @@ mod region_clock;
 mod region_ec2;
 mod region_faults;
 mod region_fixture;
+mod region_forwarding;
 mod region_hops;
 mod region_imds;
 mod region_policies;

@@ -90,6 +90,8 @@ enum Command {
     /// Make AWS fail by rule
     #[command(subcommand)]
     Fault(FaultCommand),
+    /// Print how many packets the VPC has dropped, by reason
+    Drops,
     /// Move the region's clock
     #[command(subcommand)]
     Clock(ClockCommand),
@@ -168,6 +170,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,
         Command::Fault(FaultCommand::List) => look::print(name, &Request::ListFaults)?,
         Command::Fault(FaultCommand::Clear) => look::print(name, &Request::ClearFaults)?,
+        Command::Drops => look::print(name, &Request::Drops)?,
         Command::Clock(ClockCommand::Advance { by }) => {
             look::print(name, &Request::Advance { seconds: by.as_secs() })?;
         }

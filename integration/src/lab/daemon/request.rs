@@ -34,6 +34,8 @@ pub enum Request {
     AddFault(FaultRule),
     ListFaults,
     ClearFaults,
+    /// How many packets the VPC dropped, by reason.
+    Drops,
     /// Moves the region's clock forward.
     Advance {
         seconds: u64,

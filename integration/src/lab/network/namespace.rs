@@ -89,7 +89,30 @@ impl Namespace {
 
     /// Commands of `ip`, a line each, run as one batch.
     pub fn ip(&self, batch: &str) -> Result<()> {
-        let mut child = command("ip", ["-n", &self.name, "-batch", "-"])
+        let said = self.batch(batch, &[])?;
+        if !said.is_empty() {
+            bail!("`ip -batch` failed in the network namespace `{}`: {said}\n{batch}", self.name);
+        }
+        Ok(())
+    }
+
+    /// The same, past lines that fail: an interface of a machine that goes may be gone already.
+    pub fn ip_as_far_as_possible(&self, batch: &str, options: &[&str]) -> Result<()> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let said = self.batch(batch, &[options, &["-force"]].concat())?;
+        if !said.is_empty() {
+            tracing::debug!("`ip -batch` in the network namespace `{}`: {said}", self.name);
+        }
+        Ok(())
+    }
+
+    /// What `ip` complains of; nothing if all went well.
+    fn batch(&self, batch: &str, options: &[&str]) -> Result<String> {
+        let mut child = command("ip", ["-n", &self.name])
+            .args(options)
+            .args(["-batch", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -99,15 +122,11 @@ impl Namespace {
             stdin.write_all(batch.as_bytes())?;
         }
         let output = child.wait_with_output()?;
-        if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!(
-                "`ip -batch` failed in the network namespace `{}`: {}\n{batch}",
-                self.name,
-                said.trim()
-            );
+        if output.status.success() {
+            return Ok(String::new());
         }
-        Ok(())
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        Ok(if said.is_empty() { output.status.to_string() } else { said })
     }
 
     /// Sets values under `/proc/sys`, which follows the thread's namespace.

@@ -2,17 +2,24 @@
 //! end is here.
 //!
 //! As in a VPC there is no layer 2 between instances: the router answers ARP for every neighbour
-//! (proxy ARP), owns each subnet's first address, knows the hardware address of each interface
-//! without asking, and drops what an interface sends under an address that is not its own (the
-//! source check, by strict reverse path filtering).
+//! (proxy ARP), owns each subnet's first address, and knows the hardware address of each interface
+//! without asking. Where a packet goes is what EC2's route tables say, and nothing else: the router
+//! follows them in the order in which the API took the changes.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
 use ipnet::Ipv4Net;
+use tokio::task::JoinHandle;
 
+use super::checks::{self, Drops};
+use super::forwarding::{ABSENT, BLACKHOLE, NO_ROUTE, Numbers, Plan, link_local};
 use super::namespace::Namespace;
+use super::vpc::Network;
 use crate::lab::run::{command, output};
+use crate::region::Region;
 
 /// The instance metadata service.
 pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -49,23 +56,43 @@ impl Attachment {
 #[derive(Clone, Debug)]
 pub struct Router {
     namespace: Namespace,
+    forwarding: Arc<Mutex<Forwarding>>,
+}
+
+/// What the router goes by. Whoever changes it holds the lock until the kernel has it too.
+#[derive(Debug, Default)]
+struct Forwarding {
+    wired: BTreeMap<String, Attachment>,
+    network: Option<Network>,
+    numbers: Numbers,
+    plan: Plan,
 }
 
 impl Router {
-    /// A router with these addresses of its own.
+    /// A router with these addresses of its own. Until it follows a region, its machines reach one
+    /// another directly.
     pub fn create(name: &str, own: &[Ipv4Addr]) -> Result<Self> {
         let namespace = Namespace::create(name)?;
         let addresses: String =
             own.iter().map(|address| format!("addr add {address}/32 dev lo\n")).collect();
-        namespace.ip(&format!("link set lo up\n{addresses}"))?;
+        let ends = [ABSENT, BLACKHOLE, NO_ROUTE].map(|reason| {
+            format!(
+                "link add {reason} mtu {MTU} type veth peer name {reason}-end\n\
+                 link set {reason} up\nlink set {reason}-end up\n"
+            )
+        });
+        namespace.ip(&format!("link set lo up\n{addresses}{}", ends.concat()))?;
         namespace.sysctl(&[
             ("net.ipv4.ip_forward", "1"),
-            // Each interface sets its own; the greater of the two would count.
+            ("net.ipv6.conf.all.forwarding", "1"),
+            // The source check is the interface's own, and has a count.
             ("net.ipv4.conf.all.rp_filter", "0"),
+            ("net.ipv4.conf.default.rp_filter", "0"),
             ("net.ipv4.conf.all.send_redirects", "0"),
             ("net.ipv4.conf.default.send_redirects", "0"),
         ])?;
-        Ok(Self { namespace })
+        checks::install(&namespace)?;
+        Ok(Self { namespace, forwarding: Arc::default() })
     }
 
     pub fn namespace(&self) -> &Namespace {
@@ -76,29 +103,81 @@ impl Router {
     pub fn attach(&self, node: &Namespace, to: &Attachment) -> Result<()> {
         let (here, there) = (to.router_interface(), NODE_INTERFACE);
         let (address, mac, gateway) = (to.address, &to.mac, to.gateway());
+        let link_local = link_local(mac);
         self.namespace.ip(&format!(
             "link add {here} mtu {MTU} type veth peer name {there} mtu {MTU} address {mac} netns {}\n\
              addr add {gateway}/32 dev {here}\n\
              link set {here} up\n\
-             route add {address}/32 dev {here}\n\
-             neigh replace {address} lladdr {mac} dev {here} nud permanent\n",
+             neigh replace {address} lladdr {mac} dev {here} nud permanent\n\
+             neigh replace {link_local} lladdr {mac} dev {here} nud permanent\n",
             node.name(),
         ))?;
         self.namespace.sysctl(&[
             (&format!("net.ipv4.conf.{here}.proxy_arp"), "1"),
             // Without a delay: by default the kernel waits up to 0.8 s before it answers for another.
             (&format!("net.ipv4.neigh.{here}.proxy_delay"), "0"),
-            (&format!("net.ipv4.conf.{here}.rp_filter"), "1"),
-        ])
+            (&format!("net.ipv4.conf.{here}.rp_filter"), "0"),
+        ])?;
+        self.change(|forwarding| {
+            forwarding.wired.insert(to.instance_id.clone(), to.clone());
+        })
     }
 
     /// Takes an interface away at once; the kernel does so a while after its namespace went, and may
     /// have been faster.
     pub fn detach(&self, from: &Attachment) -> Result<()> {
+        self.change(|forwarding| drop(forwarding.wired.remove(&from.instance_id)))?;
         let interface = from.router_interface();
         let deleted = self.namespace.ip(&format!("link delete {interface}\n"));
         let mut show = command("ip", ["-n", self.namespace.name(), "link", "show", &interface]);
         if output(&mut show).is_err() { Ok(()) } else { deleted }
+    }
+
+    /// Forwards by this network from now on.
+    pub fn obey(&self, network: Network) -> Result<()> {
+        self.change(|forwarding| forwarding.network = Some(network))
+    }
+
+    /// Obeys a region until the task is dropped. A change is a packet's law a few milliseconds after
+    /// it was made.
+    pub fn follow(&self, region: &Region) -> JoinHandle<()> {
+        let (router, region, mut changes) =
+            (self.clone(), region.clone(), region.network_changes());
+        tokio::spawn(async move {
+            loop {
+                changes.borrow_and_update();
+                let (router, region) = (router.clone(), region.clone());
+                let obeyed = tokio::task::spawn_blocking(move || {
+                    router.obey(region.with(|state, _| Network::of(&state.ec2)))
+                });
+                if let Ok(Err(error)) = obeyed.await {
+                    tracing::error!("the router cannot follow EC2: {error:#}");
+                }
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+    }
+
+    /// What was dropped so far.
+    pub fn drops(&self) -> Result<Drops> {
+        checks::drops(&self.namespace)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Forwarding)) -> Result<()> {
+        let mut held = self.forwarding.lock().expect("the router's forwarding");
+        change(&mut held);
+        let Forwarding { wired, network, numbers, plan } = &mut *held;
+        let next = Plan::of(wired, network.as_ref(), numbers);
+        let batch = next.since(plan);
+        self.namespace.ip_as_far_as_possible(&batch.v4, &[])?;
+        self.namespace.ip_as_far_as_possible(&batch.v6, &["-6"])?;
+        if (&next.checked, &next.unchecked) != (&plan.checked, &plan.unchecked) {
+            checks::update(&self.namespace, &next)?;
+        }
+        *plan = next;
+        Ok(())
     }
 }
 

@@ -37,6 +37,7 @@ impl Ec2 {
                 }
             }
         }
+        self.touch_network();
         Ok(())
     }
 }

@@ -38,6 +38,7 @@ impl Ec2 {
             ));
         }
         held.vpc = Some(vpc.to_owned());
+        self.touch_network();
         Ok(())
     }
 
@@ -51,6 +52,7 @@ impl Ec2 {
             ));
         }
         held.vpc = None;
+        self.touch_network();
         Ok(())
     }
 

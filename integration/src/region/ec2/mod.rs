@@ -86,6 +86,8 @@ pub struct Ec2 {
     buckets: throttle::Buckets,
     /// What happened since the region last asked.
     events: Vec<Event>,
+    /// Grows with whatever a packet may feel.
+    network_version: u64,
 }
 
 impl Ec2 {
@@ -110,6 +112,7 @@ impl Ec2 {
             tags: BTreeMap::new(),
             buckets: throttle::Buckets::default(),
             events: Vec::new(),
+            network_version: 0,
         }
     }
 
@@ -139,9 +142,19 @@ impl Ec2 {
         self.interfaces.values()
     }
 
+    /// Another number after each change of routes, interfaces or states of instances.
+    pub fn network_version(&self) -> u64 {
+        self.network_version
+    }
+
     /// When the next state moves by itself.
     pub fn next_deadline(&self) -> Option<OffsetDateTime> {
         self.next_change()
+    }
+
+    /// To be called by whatever changes routes, interfaces or states of instances.
+    fn touch_network(&mut self) {
+        self.network_version += 1;
     }
 
     /// `arn:aws:ec2:eu-west-1:123456789012:KIND/ID`

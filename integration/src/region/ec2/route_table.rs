@@ -132,6 +132,7 @@ impl Ec2 {
         if let Some(table) = self.route_tables.get_mut(table) {
             table.associations.push(Association { id: id.clone(), with });
         }
+        self.touch_network();
         Ok(id)
     }
 
@@ -144,6 +145,7 @@ impl Ec2 {
                     return Err(errors::bad_value(association, "associationId", why));
                 }
                 table.associations.remove(at);
+                self.touch_network();
                 return Ok(());
             }
         }

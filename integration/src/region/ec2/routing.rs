@@ -113,6 +113,7 @@ impl Ec2 {
         change: impl FnOnce(&mut RouteTable),
     ) -> Result<(), ServiceError> {
         change(self.route_tables.get_mut(table).ok_or_else(|| errors::no_route_table(table))?);
+        self.touch_network();
         Ok(())
     }
 

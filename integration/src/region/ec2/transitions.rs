@@ -81,6 +81,7 @@ impl Ec2 {
             self.agenda.remove(&(at, id.to_owned()));
         }
         (instance.state, instance.reason) = (state, reason);
+        self.touch_network();
         if let Some(at) = state.changes_at() {
             self.agenda.insert((at, id.to_owned()));
         }
@@ -118,6 +119,7 @@ impl Ec2 {
     fn let_interfaces_go(&mut self, instance: &str) {
         let held =
             self.instances.get_mut(instance).map(|held| std::mem::take(&mut held.interfaces));
+        self.touch_network();
         for id in held.into_iter().flatten() {
             let Some(interface) = self.interfaces.get_mut(&id) else { continue };
             let with = interface.attachment.take();

@@ -75,6 +75,7 @@ impl Ec2 {
         for table in self.route_tables.values_mut().filter(|table| table.vpc == vpc) {
             table.add_local(cidr);
         }
+        self.touch_network();
         Ok(block)
     }
 
