@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::types::AttributeBooleanValue;
+use integration::lab::network::forwarding::OUTSIDE_HOST;
 use integration::lab::network::{Attachment, Drops, Namespace, Router};
 use integration::region::ec2::{IMAGE_X86_64, LaunchSpec, Order, Tags};
 use integration::region::iam::ADMINISTRATOR;
@@ -134,6 +135,7 @@ impl Scene {
             absent: now.absent - before.absent,
             source_check: now.source_check - before.source_check,
             destination_check: now.destination_check - before.destination_check,
+            gateway: now.gateway - before.gateway,
         }
     }
 
@@ -193,7 +195,7 @@ impl Drop for Scene {
     fn drop(&mut self) {
         self.following.abort();
         let nodes = self.nodes.iter().map(|node| &node.namespace);
-        for namespace in nodes.chain([self.router.namespace()]) {
+        for namespace in nodes.chain([self.router.namespace(), self.router.outside()]) {
             if let Err(error) = namespace.delete() {
                 eprintln!("{error:#}");
             }
@@ -318,4 +320,42 @@ async fn tables_are_followed_by_subnet_and_the_most_specific_route_wins() {
     assert!(!scene.reaches(POD[0], POD[1]), "the less specific route would lead elsewhere");
     assert_eq!(scene.dropped_since(before), Drops { blackhole: 1, ..Drops::default() });
     assert!(scene.reaches(POD[0], POD[2]));
+}
+
+/// Amazon VPC User Guide, "Enable internet access for a VPC using an internet gateway": it knows the
+/// addresses of interfaces, and no others.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_world_sees_a_node_and_never_a_pod() {
+    let scene = Scene::new("outside", 1).await;
+    scene.check(0, false).await;
+    scene.create("100.64.1.0/24", 0).await;
+    echo(scene.router.outside(), OUTSIDE_HOST);
+    let (own, host) = (scene.nodes[0].address.to_string(), OUTSIDE_HOST.to_string());
+    scene.applied().await;
+    let before = scene.router.drops().unwrap();
+    assert!(!scene.reaches(&own, &host));
+    assert_eq!(scene.dropped_since(before), Drops { no_route: 1, ..Drops::default() });
+
+    let gateway = scene.ec2.create_internet_gateway().send().await.unwrap();
+    let gateway = gateway.internet_gateway().unwrap().internet_gateway_id().unwrap();
+    let attach = scene.ec2.attach_internet_gateway().internet_gateway_id(gateway);
+    attach.vpc_id(&scene.lab.vpc).send().await.unwrap();
+    let told = scene.ec2.describe_internet_gateways().send().await.unwrap();
+    let attached = &told.internet_gateways()[0].attachments()[0];
+    assert_eq!(attached.vpc_id(), Some(scene.lab.vpc.as_str()));
+    let create = scene.ec2.create_route().route_table_id(&scene.table);
+    create.destination_cidr_block("0.0.0.0/0").gateway_id(gateway).send().await.unwrap();
+
+    // Only what comes from the node's own address can come back to it.
+    scene.settled(&own, &host).await;
+    let before = scene.router.drops().unwrap();
+    assert!(!scene.reaches(POD[0], &host));
+    assert_eq!(scene.dropped_since(before), Drops { gateway: 1, ..Drops::default() });
+
+    let detach = scene.ec2.detach_internet_gateway().internet_gateway_id(gateway);
+    detach.vpc_id(&scene.lab.vpc).send().await.unwrap();
+    scene.applied().await;
+    let before = scene.router.drops().unwrap();
+    assert!(!scene.reaches(&own, &host));
+    assert_eq!(scene.dropped_since(before), Drops { blackhole: 1, ..Drops::default() });
 }

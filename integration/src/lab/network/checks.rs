@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::forwarding::{ABSENT, BLACKHOLE, NO_ROUTE, Plan};
+use super::forwarding::{ABSENT, BLACKHOLE, NO_ROUTE, OUTSIDE, Plan};
 use super::namespace::Namespace;
 use crate::lab::run::{command, output};
 
@@ -27,6 +27,8 @@ pub struct Drops {
     pub source_check: u64,
     /// For an address that is not the receiving interface's.
     pub destination_check: u64,
+    /// From an address that the internet gateway does not know.
+    pub gateway: u64,
 }
 
 /// The interfaces of nodes are called `v…`. A node that asks for an address has none yet.
@@ -38,6 +40,8 @@ fn rules() -> String {
   counter absent {{ }}
   counter source_check {{ }}
   counter destination_check {{ }}
+  counter gateway {{ }}
+  set known4 {{ type ipv4_addr; }}
   set unchecked {{ type ifname; }}
   set own4 {{ type ifname . ipv4_addr; }}
   set own6 {{ type ifname . ipv6_addr; }}
@@ -56,6 +60,7 @@ fn rules() -> String {
     oifname {NO_ROUTE} counter name no_route drop
     oifname {BLACKHOLE} counter name blackhole drop
     oifname {ABSENT} counter name absent drop
+    oifname {OUTSIDE} ip saddr != @known4 counter name gateway drop
     oifname \"v*\" oifname != @unchecked jump destination
   }}
   chain destination {{
@@ -82,10 +87,15 @@ pub fn update(router: &Namespace, plan: &Plan) -> Result<()> {
         pairs.map(|(device, address)| format!("{device} . {address}")).collect::<Vec<_>>()
     };
     let unchecked: Vec<String> = plan.unchecked.iter().cloned().collect();
+    let known = plan.addresses.iter().filter(|address| address.is_ipv4());
+    let known = known.map(ToString::to_string).collect::<Vec<_>>();
     let mut batch = String::new();
-    for (set, elements) in
-        [("own4", own(IpAddr::is_ipv4)), ("own6", own(IpAddr::is_ipv6)), ("unchecked", unchecked)]
-    {
+    for (set, elements) in [
+        ("known4", known),
+        ("own4", own(IpAddr::is_ipv4)),
+        ("own6", own(IpAddr::is_ipv6)),
+        ("unchecked", unchecked),
+    ] {
         batch.push_str(&format!("flush set inet vpc {set}\n"));
         if !elements.is_empty() {
             batch.push_str(&format!("add element inet vpc {set} {{ {} }}\n", elements.join(", ")));
@@ -109,6 +119,7 @@ pub fn drops(router: &Namespace) -> Result<Drops> {
         absent: packets("absent"),
         source_check: packets("source_check"),
         destination_check: packets("destination_check"),
+        gateway: packets("gateway"),
     })
 }
 

@@ -8,7 +8,7 @@
 //! [`super::checks`] counts it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
@@ -19,8 +19,9 @@ use super::vpc::{Hop, Network};
 pub const ABSENT: &str = "absent";
 pub const BLACKHOLE: &str = "blackhole";
 pub const NO_ROUTE: &str = "no-route";
-/// Where packets leave the VPC.
+/// Where packets leave the VPC, and the one host there.
 pub const OUTSIDE: &str = "outside";
+pub const OUTSIDE_HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
 
 const MAIN: u32 = 254;
 /// What is looked up last: an address in the VPC that no interface has.
@@ -46,6 +47,8 @@ pub struct Plan {
     pub checked: BTreeMap<String, Vec<IpAddr>>,
     /// Interfaces that may use any.
     pub unchecked: BTreeSet<String>,
+    /// Addresses of interfaces: an internet gateway knows no others.
+    pub addresses: BTreeSet<IpAddr>,
 }
 
 /// Lines for `ip -batch`, by family.
@@ -67,6 +70,7 @@ impl Plan {
         for everything in everywhere() {
             plan.routes.insert((LAST, everything), format!("dev {ABSENT}"));
         }
+        plan.rules.insert((OUTSIDE.to_owned(), LAST));
         for (instance, port) in wired {
             let device = port.router_interface();
             let interface = network.and_then(|network| network.interfaces.get(instance));
@@ -75,6 +79,7 @@ impl Plan {
                 (_, Some(interface)) => interface.addresses.clone(),
                 (Some(_), None) => Vec::new(),
             };
+            plan.addresses.extend(&addresses);
             for address in &addresses {
                 plan.routes.insert((MAIN, IpNet::from(*address)), to(port, *address));
             }
@@ -108,7 +113,10 @@ impl Plan {
         for (destination, hop) in routes {
             let way = match hop {
                 Hop::Local => "throw".to_owned(),
-                Hop::InternetGateway => format!("dev {OUTSIDE}"),
+                Hop::InternetGateway => match destination {
+                    IpNet::V4(_) => format!("via {OUTSIDE_HOST} dev {OUTSIDE} onlink"),
+                    IpNet::V6(_) => format!("dev {BLACKHOLE}"),
+                },
                 Hop::Blackhole => format!("dev {BLACKHOLE}"),
                 // A machine that is off is no way either.
                 Hop::Instance(id) => match wired.get(id) {
@@ -242,6 +250,7 @@ mod tests {
             ("10.0.0.0/16", Hop::Local),
             ("100.64.1.0/24", Hop::Instance("i-1".into())),
             ("100.64.9.0/24", Hop::Instance("i-9".into())),
+            ("0.0.0.0/0", Hop::InternetGateway),
             ("2001:db8::/64", Hop::Instance("i-1".into())),
         ];
         let plan = plan(&routes, &mut Numbers::default());
@@ -252,10 +261,11 @@ mod tests {
                 "route replace table 99 0.0.0.0/0 dev absent",
                 "route replace table 254 10.0.1.1/32 dev vi-1",
                 "route replace table 254 10.0.1.2/32 dev vi-2",
-                "route replace table 1000 0.0.0.0/0 dev no-route",
+                "route replace table 1000 0.0.0.0/0 via 203.0.113.10 dev outside onlink",
                 "route replace table 1000 throw 10.0.0.0/16",
                 "route replace table 1000 100.64.1.0/24 via 10.0.1.1 dev vi-1 onlink",
                 "route replace table 1000 100.64.9.0/24 dev blackhole",
+                "rule add pref 40000 iif outside lookup 99",
                 "rule add pref 40000 iif vi-1 lookup 99",
                 "rule add pref 1000 iif vi-1 lookup 1000",
                 "rule add pref 40000 iif vi-2 lookup 99",
@@ -290,7 +300,8 @@ mod tests {
         let plan = Plan::of(&wired(&[1]), None, &mut Numbers::default());
         assert_eq!(
             plan.since(&Plan::default()).v4,
-            "route replace table 99 0.0.0.0/0 dev absent\nroute replace table 254 10.0.1.1/32 dev vi-1\n"
+            "route replace table 99 0.0.0.0/0 dev absent\nroute replace table 254 10.0.1.1/32 dev vi-1\n\
+             rule add pref 40000 iif outside lookup 99\n"
         );
         assert_eq!(plan.checked, [("vi-1".to_owned(), vec![[10, 0, 1, 1].into()])].into());
     }

@@ -15,7 +15,9 @@ use ipnet::Ipv4Net;
 use tokio::task::JoinHandle;
 
 use super::checks::{self, Drops};
-use super::forwarding::{ABSENT, BLACKHOLE, NO_ROUTE, Numbers, Plan, link_local};
+use super::forwarding::{
+    ABSENT, BLACKHOLE, NO_ROUTE, Numbers, OUTSIDE, OUTSIDE_HOST, Plan, link_local,
+};
 use super::namespace::Namespace;
 use super::vpc::Network;
 use crate::lab::run::{command, output};
@@ -27,6 +29,10 @@ pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 /// What Nitro instances have; "Network maximum transmission unit (MTU) for your EC2 instance".
 pub const MTU: u16 = 9001;
+/// "Traffic over an internet gateway … is limited to an MTU of 1500."
+const OUTSIDE_MTU: u16 = 1500;
+/// The gateway's address on the way to the host outside (TEST-NET-3, RFC 5737).
+const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
 /// A Nitro instance's first interface is called so by Debian and Amazon Linux.
 pub const NODE_INTERFACE: &str = "ens5";
 
@@ -56,6 +62,7 @@ impl Attachment {
 #[derive(Clone, Debug)]
 pub struct Router {
     namespace: Namespace,
+    outside: Namespace,
     forwarding: Arc<Mutex<Forwarding>>,
 }
 
@@ -92,7 +99,14 @@ impl Router {
             ("net.ipv4.conf.default.send_redirects", "0"),
         ])?;
         checks::install(&namespace)?;
-        Ok(Self { namespace, forwarding: Arc::default() })
+        let outside = outside(&namespace)?;
+        Ok(Self { namespace, outside, forwarding: Arc::default() })
+    }
+
+    /// The host beyond the VPC, at [`OUTSIDE_HOST`]. A route to an internet gateway leads there,
+    /// and it sees an instance under the instance's own address, as if that were its public one.
+    pub fn outside(&self) -> &Namespace {
+        &self.outside
     }
 
     pub fn namespace(&self) -> &Namespace {
@@ -173,12 +187,29 @@ impl Router {
         let batch = next.since(plan);
         self.namespace.ip_as_far_as_possible(&batch.v4, &[])?;
         self.namespace.ip_as_far_as_possible(&batch.v6, &["-6"])?;
-        if (&next.checked, &next.unchecked) != (&plan.checked, &plan.unchecked) {
+        let checks =
+            |plan: &Plan| (plan.checked.clone(), plan.unchecked.clone(), plan.addresses.clone());
+        if checks(&next) != checks(plan) {
             checks::update(&self.namespace, &next)?;
         }
         *plan = next;
         Ok(())
     }
+}
+
+fn outside(router: &Namespace) -> Result<Namespace> {
+    let host = Namespace::create(&format!("{}-outside", router.name()))?;
+    router.ip(&format!(
+        "link add {OUTSIDE} mtu {OUTSIDE_MTU} type veth peer name eth0 mtu {OUTSIDE_MTU} netns {}\n\
+         addr add {GATEWAY}/32 dev {OUTSIDE}\nlink set {OUTSIDE} up\n",
+        host.name(),
+    ))?;
+    router.sysctl(&[(&format!("net.ipv4.conf.{OUTSIDE}.rp_filter"), "0")])?;
+    host.ip(&format!(
+        "link set lo up\nlink set eth0 up\naddr add {OUTSIDE_HOST}/24 dev eth0\n\
+         route add default via {GATEWAY}\n"
+    ))?;
+    Ok(host)
 }
 
 /// The network's address plus `n`.

@@ -24,6 +24,9 @@ pub fn requires(state: &State, call: &Call<'_>) -> Vec<Access> {
         "CreateSecurityGroup" => {
             return creating(ec2, &action, "security-group", &["VpcId"], params);
         }
+        "CreateInternetGateway" => {
+            return creating(ec2, &action, "internet-gateway", &[], params);
+        }
         "CreateLaunchTemplate" => return creating(ec2, &action, "launch-template", &[], params),
         "CreateLaunchTemplateVersion" | "ModifyLaunchTemplate" | "DeleteLaunchTemplate" => {
             return vec![ec2.on_template(&action, params)];
@@ -38,7 +41,7 @@ pub fn requires(state: &State, call: &Call<'_>) -> Vec<Access> {
             params.get("NetworkInterfaceId").into_iter().chain(groups).collect()
         }
         "ModifyInstanceAttribute" => params.list("GroupId"),
-        _ => ["VpcId", "SubnetId", "RouteTableId"]
+        _ => ["VpcId", "SubnetId", "RouteTableId", "InternetGatewayId"]
             .iter()
             .filter_map(|name| params.get(name))
             .collect(),

@@ -88,6 +88,9 @@ impl Ec2 {
             Some("security-group") => {
                 (self.security_groups.contains_key(id), errors::no_security_group(id))
             }
+            Some("internet-gateway") => {
+                (self.gateways.contains_key(id), errors::no_internet_gateway(id))
+            }
             Some("launch-template") => (self.templates.contains_key(id), no_template(id)),
             _ => (false, ServiceError::client("InvalidID", format!("The ID '{id}' is not valid"))),
         };
@@ -105,6 +108,7 @@ pub fn kind_of(id: &str) -> Option<&'static str> {
         "rtb" => "route-table",
         "eni" => "network-interface",
         "sg" => "security-group",
+        "igw" => "internet-gateway",
         "lt" => "launch-template",
         "ami" => "image",
         _ => return None,

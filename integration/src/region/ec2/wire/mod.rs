@@ -4,6 +4,7 @@
 
 mod attributes;
 mod catalogue;
+mod gateways;
 mod instance_item;
 mod instances;
 mod interfaces;
@@ -45,6 +46,8 @@ fn named(action: &str) -> Option<Action> {
     Some(match action {
         "AssociateRouteTable" => route_tables::associate,
         "AssociateVpcCidrBlock" => vpcs::associate_block,
+        "AttachInternetGateway" => gateways::attach,
+        "CreateInternetGateway" => gateways::create,
         "CreateLaunchTemplate" => templates::create,
         "CreateLaunchTemplateVersion" => templates::create_version,
         "CreateRoute" => routes::create,
@@ -61,6 +64,7 @@ fn named(action: &str) -> Option<Action> {
         "DescribeInstanceStatus" => instances::status,
         "DescribeInstanceTypes" => catalogue::types,
         "DescribeInstances" => instances::describe,
+        "DescribeInternetGateways" => gateways::describe,
         "DescribeLaunchTemplateVersions" => templates::describe_versions,
         "DescribeLaunchTemplates" => templates::describe,
         "DescribeNetworkInterfaces" => interfaces::describe,
@@ -70,6 +74,7 @@ fn named(action: &str) -> Option<Action> {
         "DescribeSubnets" => vpcs::describe_subnets,
         "DescribeTags" => tagging::describe,
         "DescribeVpcs" => vpcs::describe,
+        "DetachInternetGateway" => gateways::detach,
         "DisassociateRouteTable" => route_tables::disassociate,
         "ModifyInstanceAttribute" => attributes::modify_instance,
         "ModifyInstanceMetadataOptions" => run::modify_metadata,
