@@ -7,13 +7,18 @@ use std::os::unix::fs::PermissionsExt;
 use similar::TextDiff;
 
 use super::kernel::found_sysctl;
+use super::network::Diff;
+use super::network::filter::is_planned;
+use super::programs;
 use super::units::{Need, need};
 use crate::host::Machine;
+use crate::plan::network::PodNetwork;
 use crate::plan::{File, HostPlan};
 
 /// Every difference between the host and the plan, as a person reads a patch; empty where there is
 /// none.
 pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<String> {
+    programs::check(machine, &plan.programs)?;
     let mut text = String::new();
     for file in &plan.files {
         text += &file_difference(machine, file)?;
@@ -25,10 +30,8 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
             Err(_) => writeln!(text, "sysctl {name}: absent -> {wanted}")?,
         }
     }
-    for route in &plan.routes {
-        if !machine.has_route(route).await? {
-            writeln!(text, "route blackhole {}: absent -> present", route.destination)?;
-        }
+    if let Some(wanted) = &plan.network {
+        text += &network_difference(machine, wanted).await?;
     }
     let names: Vec<_> = plan.units.iter().map(|unit| unit.name.as_str()).collect();
     let found = machine.unit_states(&names).await?;
@@ -38,6 +41,24 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
             Need::Start => writeln!(text, "unit {}: would be started", unit.name)?,
             Need::Restart => writeln!(text, "unit {}: would be restarted", unit.name)?,
         }
+    }
+    Ok(text)
+}
+
+async fn network_difference(machine: &Machine, wanted: &PodNetwork) -> anyhow::Result<String> {
+    let diff = Diff::between(&machine.ways(wanted).await?, wanted);
+    let mut text = String::new();
+    for entry in diff.add {
+        writeln!(text, "{entry}: absent -> present")?;
+    }
+    for entry in diff.remove {
+        writeln!(text, "{entry}: present -> absent")?;
+    }
+    let found = machine.packet_filter().await?.unwrap_or_default();
+    if !is_planned(&found, &wanted.filter) {
+        let wanted = wanted.filter.to_string();
+        let diff = TextDiff::from_lines(found.as_str(), wanted.as_str());
+        write!(text, "{}", diff.unified_diff().header("nftables, found", "nftables, planned"))?;
     }
     Ok(text)
 }
@@ -71,15 +92,15 @@ mod tests {
     use super::*;
     use crate::converge::files::tests::Scratch;
     use crate::converge::{ensure, ensure_units};
-    use crate::plan::{ROUTE_PROTOCOL, Route, RouteKind, Unit};
+    use crate::plan::Unit;
+    use crate::plan::network::{Route, Way};
 
     fn plan() -> HostPlan {
         let path = PathBuf::from("/etc/kubernetes/kubelet.env");
         let route = Route {
             destination: "10.128.0.0/24".parse().expect("a CIDR"),
-            kind: RouteKind::Blackhole,
             table: 254,
-            protocol: ROUTE_PROTOCOL,
+            way: Way::Blackhole,
             metric: 4096,
         };
         HostPlan {
@@ -89,7 +110,8 @@ mod tests {
                 contents: "A=1\nB=3\n".to_owned(),
             }],
             sysctls: [("net.ipv4.ip_forward".to_owned(), "1".to_owned())].into(),
-            routes: [route].into(),
+            network: Some(PodNetwork { routes: [route].into(), ..PodNetwork::default() }),
+            programs: BTreeSet::new(),
             units: vec![Unit {
                 name: "kubelet.service".to_owned(),
                 restarted_by: BTreeSet::from([path]),
@@ -118,7 +140,19 @@ mode of /etc/kubernetes/kubelet.env: 0600 -> 0644
 -B=2
 +B=3
 sysctl net.ipv4.ip_forward: 0 -> 1
-route blackhole 10.128.0.0/24: absent -> present
+route blackhole 10.128.0.0/24 metric 4096: absent -> present
+--- nftables, found
++++ nftables, planned
+@@ -0,0 +1,9 @@
++table inet windlass {
++	chain forward {
++		type filter hook forward priority filter; policy accept;
++	}
++
++	chain postrouting {
++		type nat hook postrouting priority srcnat; policy accept;
++	}
++}
 unit kubelet.service: would be started
 ";
         assert_eq!(difference(&machine, &plan()).await.expect("a difference"), wanted);

@@ -1,13 +1,12 @@
-//! What the kernel is told: settings and routes.
+//! The kernel's settings.
 
 use std::fs;
 use std::path::PathBuf;
 
 use anyhow::Context;
 
-use super::Ensured;
+use super::{Changes, Ensured};
 use crate::host::Machine;
-use crate::plan::Route;
 
 /// The setting with this dotted name has this value.
 pub fn ensure_sysctl(machine: &Machine, name: &str, value: &str) -> anyhow::Result<Ensured> {
@@ -38,11 +37,19 @@ fn place(machine: &Machine, name: &str) -> PathBuf {
     machine.path(format!("/proc/sys/{}", name.chars().map(swap).collect::<String>()))
 }
 
-/// The kernel has this route.
-pub async fn ensure_route(machine: &Machine, route: &Route) -> anyhow::Result<Ensured> {
-    if machine.has_route(route).await? {
-        return Ok(Ensured::Unchanged);
+/// The settings have these values. Those of one interface first: with `net.ipv6.conf.all.forwarding`
+/// the kernel drops the routes that it learnt from advertisements, unless the interface's
+/// `accept_ra` is 2 by then.
+pub(super) fn ensure_sysctls<'a>(
+    machine: &Machine,
+    settings: impl Iterator<Item = (&'a String, &'a String)> + Clone,
+) -> anyhow::Result<Changes> {
+    let mut changes = Changes::default();
+    let of_all = |name: &str| name.contains(".all.");
+    let (own, all) = (settings.clone(), settings);
+    let own = own.filter(|(name, _)| !of_all(name));
+    for (name, value) in own.chain(all.filter(|(name, _)| of_all(name))) {
+        changes.add(ensure_sysctl(machine, name, value)?, || format!("{name} = {value}"));
     }
-    machine.put_route(route).await?;
-    Ok(Ensured::Changed)
+    Ok(changes)
 }

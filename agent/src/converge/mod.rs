@@ -5,6 +5,8 @@
 mod difference;
 pub mod files;
 mod kernel;
+pub mod network;
+mod programs;
 mod units;
 
 use std::path::{Path, PathBuf};
@@ -14,11 +16,14 @@ use tokio::task::spawn_blocking;
 
 use crate::host::Machine;
 use crate::plan::HostPlan;
+use crate::plan::network::PodNetwork;
 
 pub use difference::difference;
 pub use files::{ensure_file, ensure_symlink};
-pub use kernel::{ensure_route, ensure_sysctl};
+pub use kernel::ensure_sysctl;
 pub use units::ensure_units;
+
+use network::{Change, Filter};
 
 /// What an `ensure_*` call found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +41,32 @@ pub struct Changes(pub Vec<String>);
 /// Files first, then what the kernel is told. Units are started apart, by [`ensure_units`]: some of
 /// them later than what they read.
 pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Changes> {
-    let mut changes = ensure_files(machine, plan).await?;
-    for (name, value) in &plan.sysctls {
-        changes.add(ensure_sysctl(machine, name, value)?, || format!("{name} = {value}"));
+    programs::check(machine, &plan.programs)?;
+    let changes = ensure_files(machine, plan).await?;
+    let settings = kernel::ensure_sysctls(machine, plan.sysctls.iter())?;
+    let network = match &plan.network {
+        Some(network) => ensure_network(machine, network).await?,
+        None => Changes::default(),
+    };
+    Ok(changes.and(settings).and(network))
+}
+
+/// The kernel has the planned routes, rules and packet filter, or the first reason why not.
+async fn ensure_network(machine: &Machine, wanted: &PodNetwork) -> anyhow::Result<Changes> {
+    let mut changes = Changes::default();
+    let filter = Filter::default().ensure(machine, &wanted.filter).await?;
+    changes.add(filter, || Change::FilterReplaced.to_string());
+    let reconciled = network::reconcile(machine, wanted).await?;
+    for change in reconciled.changes {
+        changes.add(Ensured::Changed, || change.to_string());
     }
-    for route in &plan.routes {
-        let ensured = ensure_route(machine, route).await?;
-        changes.add(ensured, || format!("route to {}", route.destination));
+    for foreign in reconciled.foreign {
+        tracing::warn!("{foreign}");
     }
-    Ok(changes)
+    match reconciled.failed.into_iter().next() {
+        Some(failed) => Err(failed.into()),
+        None => Ok(changes),
+    }
 }
 
 /// Each file costs two syncs of a disk: not on a thread that has requests to wait for, and all at

@@ -6,6 +6,7 @@
 pub mod instance_types;
 pub mod observe;
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
@@ -45,7 +46,10 @@ pub struct Instance {
     pub private_dns: String,
     /// MAC address of the primary ENI, lowercase with colons.
     pub mac: String,
+    /// The VPC's IPv4 CIDRs, secondary ones too.
     pub vpc_cidrs: Vec<IpNet>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vpc_ipv6_cidrs: Vec<IpNet>,
     pub subnet_cidr: IpNet,
     /// `autoscaling/target-lifecycle-state`; absent outside an Auto Scaling group.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -67,6 +71,13 @@ pub struct Host {
     pub mtu: u32,
     /// The primary interface, the one with the instance's MAC address.
     pub interface: String,
+    /// The other ENIs'.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub other_interfaces: BTreeSet<String>,
+    /// The VPC's router as its advertisements name it, once the interface has an address of its own
+    /// to send from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipv6_router: Option<Ipv6Addr>,
     /// Whether this is a container with a service manager in it rather than a machine of its own.
     pub container: bool,
     /// Whether `/etc/resolv.conf` names systemd-resolved's own address, which in a pod is nobody's.
@@ -91,4 +102,11 @@ pub struct Image {
     /// Whether kubelet's credential provider `ecr-credential-provider` is in the image, in
     /// [`CREDENTIAL_PROVIDER_DIR`](crate::plan::CREDENTIAL_PROVIDER_DIR).
     pub credential_provider: bool,
+}
+
+impl Instance {
+    /// The VPC's CIDRs of both address families.
+    pub fn vpc_cidrs(&self) -> impl Iterator<Item = &IpNet> {
+        self.vpc_cidrs.iter().chain(&self.vpc_ipv6_cidrs)
+    }
 }

@@ -11,7 +11,7 @@ use tokio::try_join;
 use super::{CgroupVersion, Facts, Host, Image, Instance};
 use crate::client::imds::Imds;
 use crate::exchange::InstanceId;
-use crate::host::{Link, Machine};
+use crate::host::{Links, Machine};
 
 /// Where an image says what was baked into it.
 pub const IMAGE: &str = "/etc/windlass/image.json";
@@ -48,36 +48,66 @@ pub async fn user_data(imds: &Imds) -> anyhow::Result<Vec<u8>> {
 /// Everything else, at once.
 pub async fn facts(machine: &Machine, imds: &Imds, document: Document) -> anyhow::Result<Facts> {
     let (mac, network) = interface(imds).await?;
-    let (instance, link) =
-        try_join!(instance(imds, document, mac.clone(), network), machine.link_with_mac(&mac))?;
-    let link = link.with_context(|| {
+    let (instance, links) =
+        try_join!(instance(imds, document, mac.clone(), network), links(machine, &mac))?;
+    let host = host(machine, links).context("looking at this machine")?;
+    Ok(Facts { instance, host, image: image(machine)? })
+}
+
+/// The same instance, as its kernel has it now: interfaces come and go, and so does what is on them.
+pub async fn again(machine: &Machine, facts: &Facts) -> anyhow::Result<Facts> {
+    let links = links(machine, &facts.instance.mac).await?;
+    let host = Host {
+        mtu: links.primary.mtu_bytes,
+        interface: links.primary.name,
+        other_interfaces: links.others,
+        ipv6_router: links.ipv6_router,
+        ..facts.host.clone()
+    };
+    Ok(Facts { host, ..facts.clone() })
+}
+
+async fn links(machine: &Machine, mac: &str) -> anyhow::Result<Links> {
+    machine.links(mac).await?.with_context(|| {
         format!(
             "no network interface has {mac}, the MAC address of the instance's primary one\n\
              hint: is this the instance's own network namespace?"
         )
-    })?;
-    let host = host(machine, link).context("looking at this machine")?;
-    Ok(Facts { instance, host, image: image(machine)? })
+    })
 }
 
-/// The primary interface's MAC address, its VPC's IPv4 CIDRs and its subnet's.
-async fn interface(imds: &Imds) -> anyhow::Result<(String, (Vec<IpNet>, IpNet))> {
+/// What the VPC gave the primary interface.
+struct Network {
+    vpc_cidrs: Vec<IpNet>,
+    vpc_ipv6_cidrs: Vec<IpNet>,
+    subnet_cidr: IpNet,
+}
+
+/// The primary interface's MAC address and its place in the VPC.
+async fn interface(imds: &Imds) -> anyhow::Result<(String, Network)> {
     let mac = required(imds, "meta-data/mac").await?;
     let of = |what: &str| format!("meta-data/network/interfaces/macs/{mac}/{what}");
     let (vpc, subnet) = (of("vpc-ipv4-cidr-blocks"), of("subnet-ipv4-cidr-block"));
-    let (vpc, subnet) = try_join!(required(imds, &vpc), required(imds, &subnet))?;
+    let vpc_ipv6 = of("vpc-ipv6-cidr-blocks");
+    let (vpc, vpc_ipv6, subnet) =
+        try_join!(required(imds, &vpc), optional(imds, &vpc_ipv6), required(imds, &subnet))?;
     let cidr = |text: &str| {
         text.parse::<IpNet>().with_context(|| format!("IMDS says `{text}` where a CIDR should be"))
     };
-    let vpc = vpc.lines().map(cidr).collect::<anyhow::Result<_>>()?;
-    Ok((mac, (vpc, cidr(&subnet)?)))
+    let cidrs = |text: &str| text.lines().map(cidr).collect::<anyhow::Result<Vec<_>>>();
+    let network = Network {
+        vpc_cidrs: cidrs(&vpc)?,
+        vpc_ipv6_cidrs: cidrs(&vpc_ipv6.unwrap_or_default())?,
+        subnet_cidr: cidr(&subnet)?,
+    };
+    Ok((mac, network))
 }
 
 async fn instance(
     imds: &Imds,
     document: Document,
     mac: String,
-    (vpc_cidrs, subnet_cidr): (Vec<IpNet>, IpNet),
+    network: Network,
 ) -> anyhow::Result<Instance> {
     let (names, ipv6, lifecycle_state, auto_scaling_group) = try_join!(
         required(imds, "meta-data/local-hostname"),
@@ -101,14 +131,15 @@ async fn instance(
         // A DHCP option set may list several domains; the first name is the instance's.
         private_dns: names.split_whitespace().next().unwrap_or_default().to_owned(),
         mac,
-        vpc_cidrs,
-        subnet_cidr,
+        vpc_cidrs: network.vpc_cidrs,
+        vpc_ipv6_cidrs: network.vpc_ipv6_cidrs,
+        subnet_cidr: network.subnet_cidr,
         lifecycle_state,
         auto_scaling_group,
     })
 }
 
-fn host(machine: &Machine, primary: Link) -> anyhow::Result<Host> {
+fn host(machine: &Machine, links: Links) -> anyhow::Result<Host> {
     let text = |path| machine.read_text(path)?.with_context(|| format!("there is no {path}"));
     let (online, memory) = ("/sys/devices/system/cpu/online", "/proc/meminfo");
     let cpus = cpus(&text(online)?).with_context(|| format!("{online} is not a list of CPUs"))?;
@@ -119,8 +150,10 @@ fn host(machine: &Machine, primary: Link) -> anyhow::Result<Host> {
         cpus,
         memory_bytes: total.with_context(|| format!("{memory} has no MemTotal"))?,
         cgroup: if unified { CgroupVersion::V2 } else { CgroupVersion::V1 },
-        mtu: primary.mtu_bytes,
-        interface: primary.name,
+        mtu: links.primary.mtu_bytes,
+        interface: links.primary.name,
+        other_interfaces: links.others,
+        ipv6_router: links.ipv6_router,
         container: machine.is_container(),
         stub_resolver: names_a_stub(machine),
     })

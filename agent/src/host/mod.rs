@@ -5,8 +5,13 @@
 //! same code runs in tests, in `windlass bake` and in `windlass plan --root`.
 
 mod folder;
+mod links;
 mod netlink;
+mod nftables;
+mod programs;
+mod rules;
 mod units;
+mod ways;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -15,8 +20,9 @@ use std::time::Duration;
 use anyhow::Context;
 use nix::time::{ClockId, clock_gettime};
 
-pub use netlink::Link;
+pub use links::{Link, Links};
 pub use units::UnitState;
+pub use ways::{Added, Entry, WayError, Ways};
 
 use folder::Folder;
 

@@ -86,6 +86,8 @@ fn planned(case: &Path) -> Out {
         })
         .collect();
     out.insert("plan.txt".into(), summary(&plan));
+    let network = plan.network.as_ref().expect("a grant decides the network");
+    out.insert("packet_filter.nft".into(), network.filter.to_string());
     out.insert("node.txt".into(), described(&node));
     out.insert("revision.toml".into(), revision);
     out
@@ -100,12 +102,16 @@ fn summary(plan: &HostPlan) -> String {
     for (name, value) in &plan.sysctls {
         let _ = writeln!(text, "sysctl {name} = {value}");
     }
-    for route in &plan.routes {
-        let _ = writeln!(
-            text,
-            "route  {:?} {} table {} protocol {:#x} metric {}",
-            route.kind, route.destination, route.table, route.protocol, route.metric
-        );
+    for program in &plan.programs {
+        let _ = writeln!(text, "needs  {program}");
+    }
+    if let Some(network) = &plan.network {
+        for route in &network.routes {
+            let _ = writeln!(text, "route  {route}");
+        }
+        for rule in &network.rules {
+            let _ = writeln!(text, "rule   {rule}");
+        }
     }
     for unit in &plan.units {
         let files: Vec<_> = unit.restarted_by.iter().map(|path| path.display()).collect();

@@ -44,6 +44,12 @@ pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
         let interface = facts.host.interface.replace('.', "/");
         set(&format!("net.ipv6.conf.{interface}.accept_ra"), "2");
     }
+    // With several ENIs a packet may come in by another than its answer leaves by; strict filtering
+    // (1) would drop it. The greater of this and the setting of `all` counts.
+    let interfaces = [&facts.host.interface].into_iter().chain(&facts.host.other_interfaces);
+    for interface in interfaces.filter(|_| !facts.host.other_interfaces.is_empty()) {
+        set(&format!("net.ipv4.conf.{}.rp_filter", interface.replace('.', "/")), "2");
+    }
     // A container has its own network, but its host's kernel for the rest.
     if !facts.host.container {
         for (name, value) in MACHINE {

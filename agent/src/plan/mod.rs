@@ -8,21 +8,22 @@
 mod capacity;
 mod containerd;
 mod grant;
+mod image;
 mod kernel;
 mod kubelet;
-mod network;
+pub mod network;
+mod networkd;
 pub mod node;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-use ipnet::IpNet;
 
 use crate::config::{NodeConfig, Problems};
 use crate::exchange::Grant;
 use crate::facts::Facts;
 
 use capacity::PodRange;
+use network::PodNetwork;
 use node::PlannedNode;
 
 /// What needs no grant, so that it can be made so while the grant is awaited. kubelet's
@@ -34,6 +35,8 @@ pub fn before_grant(facts: &Facts, config: &NodeConfig) -> Result<HostPlan, Prob
     let mut plan = HostPlan::default();
     kubelet::plan(&mut plan, facts, config, &node, &ranges)?;
     containerd::plan(&mut plan, config);
+    image::plan(&mut plan);
+    networkd::plan(&mut plan);
     kernel::plan(&mut plan, facts, config);
     Ok(plan)
 }
@@ -50,7 +53,7 @@ pub fn after_grant(
     let ranges = PodRange::leased(&grant.pod_cidrs);
     let mut plan = HostPlan::default();
     kubelet::plan(&mut plan, facts, config, &node, &ranges)?;
-    network::plan(&mut plan, facts, &grant.pod_cidrs);
+    network::plan(&mut plan, facts, config, &grant.pod_cidrs);
     kubelet::start(&mut plan, config);
     Ok(plan)
 }
@@ -58,11 +61,15 @@ pub fn after_grant(
 /// What the host should be, or a part of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HostPlan {
+    /// Programs that the image must have: a path, or a name that is looked up where the system's
+    /// programs are.
+    pub programs: BTreeSet<&'static str>,
     /// Sorted by path; a path occurs once.
     pub files: Vec<File>,
     /// Kernel settings by their dotted names, `net.ipv4.ip_forward`.
     pub sysctls: BTreeMap<String, String>,
-    pub routes: BTreeSet<Route>,
+    /// All of it; without one, nothing is said of the network.
+    pub network: Option<PodNetwork>,
     /// In the order in which they are to be started.
     pub units: Vec<Unit>,
 }
@@ -76,29 +83,6 @@ pub struct File {
     pub mode: u32,
     pub contents: String,
 }
-
-/// A kernel route that Windlass owns.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Route {
-    pub destination: IpNet,
-    pub kind: RouteKind,
-    /// 254 is the table `main`.
-    pub table: u32,
-    /// Who made the route; see [`ROUTE_PROTOCOL`].
-    pub protocol: u8,
-    /// A lower one wins.
-    pub metric: u32,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RouteKind {
-    /// Packets are dropped without an answer.
-    Blackhole,
-}
-
-/// The protocol number (`rtm_protocol`) of every route that Windlass owns, so that it never touches
-/// another's.
-pub const ROUTE_PROTOCOL: u8 = 0x57;
 
 /// Where an image keeps kubelet's credential provider plugins.
 pub const CREDENTIAL_PROVIDER_DIR: &str = "/usr/libexec/kubernetes/credential-provider";
@@ -123,7 +107,8 @@ impl HostPlan {
             self.add_file(file);
         }
         self.sysctls.extend(later.sysctls);
-        self.routes.extend(later.routes);
+        self.programs.extend(later.programs);
+        self.network = later.network.or(self.network);
         for unit in later.units {
             self.units.retain(|known| known.name != unit.name);
             self.units.push(unit);

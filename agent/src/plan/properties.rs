@@ -7,6 +7,7 @@ use crate::config::{CaBundle, ClusterFile, MaxPods, NodeConfig, NodeNames, Reser
 use crate::exchange::Grant;
 use crate::facts::{CgroupVersion, Facts};
 
+use super::network::Way;
 use super::{HostPlan, after_grant, before_grant, node};
 
 fn config() -> NodeConfig {
@@ -36,6 +37,10 @@ fn any(rng: &mut Rng) -> (Facts, NodeConfig, Grant) {
     facts.host.container = rng.bool();
     facts.host.cgroup = if rng.bool() { CgroupVersion::V1 } else { CgroupVersion::V2 };
     facts.image.credential_provider = rng.bool();
+    facts.host.mtu = [1500, 9001][rng.usize(..2)];
+    facts.host.other_interfaces =
+        ["ens6", "ens7"].map(str::to_owned)[..rng.usize(..3)].iter().cloned().collect();
+    facts.host.ipv6_router = rng.bool().then(|| "fe80::1".parse().expect("an address"));
     config.cluster.node_names =
         if rng.bool() { NodeNames::InstanceId } else { NodeNames::PrivateDns };
     config.node.role = if rng.bool() { Role::Worker } else { Role::ControlPlane };
@@ -101,7 +106,6 @@ fn every_plan_can_be_carried_out() {
         assert!(paths.is_sorted_by(|a, b| a < b), "seed {seed}: {paths:?}");
         assert!(plan.files.iter().all(|file| file.path.is_absolute() && file.mode & 0o022 == 0));
         assert!(plan.files.iter().all(|file| file.contents.ends_with('\n')), "seed {seed}");
-        assert!(plan.routes.iter().all(|route| route.protocol == super::ROUTE_PROTOCOL));
         let max_pods = field(&plan, KUBELET, "/maxPods").as_u64().expect("a number");
         let room = (1u64 << (32 - grant.pod_cidrs[0].prefix_len())) - 3;
         assert!((1..=room).contains(&max_pods), "seed {seed}: {max_pods} of {room}");
@@ -167,4 +171,52 @@ fn a_grant_that_is_not_for_this_node_is_refused_with_all_that_does_not_fit() {
          grant: `pod_cidrs` has `10.70.0.0/24`, wanted a part of `10.64.0.0/14`\n\
          grant: `pod_cidrs` has 2 CIDRs, wanted 1"
     );
+}
+
+#[test]
+fn every_way_to_pods_fits_the_node() {
+    for seed in 0..500 {
+        let (facts, config, grant) = any(&mut Rng::with_seed(seed));
+        let plan = after_grant(&facts, &config, &grant).expect("a plan");
+        let network = plan.network.expect("a network");
+        for route in &network.routes {
+            let contending = network.routes.iter().filter(|other| {
+                (other.destination, other.table) == (route.destination, route.table)
+            });
+            assert_eq!(contending.count(), 1, "seed {seed}: {route}");
+            let Way::Out { interface, gateway, source, mtu_bytes } = &route.way else {
+                assert!(grant.pod_cidrs.contains(&route.destination), "seed {seed}: {route}");
+                continue;
+            };
+            assert_eq!(*interface, facts.host.interface, "seed {seed}");
+            let addresses = gateway.iter().chain(source);
+            let ipv4 = route.destination.addr().is_ipv4();
+            assert!(addresses.into_iter().all(|it| it.is_ipv4() == ipv4), "seed {seed}: {route}");
+            assert_eq!(gateway.map(|_| facts.host.mtu), *mtu_bytes, "seed {seed}: {route}");
+        }
+        let blackholes = network.routes.iter().filter(|route| route.way == Way::Blackhole);
+        assert_eq!(blackholes.count(), grant.pod_cidrs.len(), "seed {seed}");
+        assert_eq!(facts.host.other_interfaces.is_empty(), network.rules.is_empty());
+        let strict = plan.sysctls.keys().filter(|name| name.ends_with("rp_filter")).count();
+        assert_eq!(strict, 0, "the settings need no grant");
+    }
+}
+
+#[test]
+fn the_packet_filter_masquerades_what_leaves_the_vpc_and_the_pod_network_only() {
+    for seed in 0..200 {
+        let (mut facts, config, grant) = any(&mut Rng::with_seed(seed));
+        facts.instance.vpc_cidrs.push("100.64.0.0/16".parse().expect("a CIDR"));
+        facts.instance.vpc_ipv6_cidrs = vec!["2001:db8::/56".parse().expect("a CIDR")];
+        let plan = after_grant(&facts, &config, &grant).expect("a plan");
+        let filter = plan.network.expect("a network").filter;
+        let own: std::collections::BTreeSet<_> =
+            facts.instance.vpc_cidrs().chain(&config.network.pods).copied().collect();
+        assert_eq!(filter.direct.iter().copied().collect::<std::collections::BTreeSet<_>>(), own);
+        assert_eq!(filter.masqueraded, grant.pod_cidrs, "seed {seed}");
+        let said = filter.to_string();
+        for closed in ["ip daddr 169.254.169.254", "ip6 daddr fd00:ec2::254"] {
+            assert!(said.contains(&format!("iifname \"cni0\" {closed} counter drop")), "{said}");
+        }
+    }
 }

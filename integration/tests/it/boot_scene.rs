@@ -409,8 +409,15 @@ pub fn folder(region: &Region, address: Ipv4Addr) -> (Machine, PathBuf) {
     for name in KERNEL {
         write(&machine, &format!("/proc/sys/{}", name.replace('.', "/")), "0\n");
     }
+    for name in PROGRAMS {
+        write(&machine, name, "a program\n");
+    }
     (machine, folder)
 }
+
+/// What an image must have.
+const PROGRAMS: [&str; 4] =
+    ["/opt/cni/bin/bridge", "/opt/cni/bin/host-local", "/opt/cni/bin/portmap", "/usr/sbin/nft"];
 
 /// Settings that a kernel has when a plan wants to set them.
 const KERNEL: [&str; 11] = [

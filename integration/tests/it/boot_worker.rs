@@ -51,13 +51,13 @@ async fn a_worker_gets_its_identity_and_becomes_ready() {
     let conflist = scene.machine.read_text("/etc/cni/net.d/10-windlass.conflist");
     let conflist = conflist.expect("readable").expect("a CNI configuration");
     assert!(conflist.contains(&grant.pod_cidrs[0].to_string()), "{conflist}");
-    assert_eq!(
-        scene.machine.kept(),
-        [
-            format!("ip route replace blackhole {}", grant.pod_cidrs[0]),
-            "systemctl start containerd.service kubelet.service".to_owned(),
-        ]
-    );
+    let did = scene.machine.kept();
+    let routes: Vec<_> = did.iter().filter(|it| it.starts_with("ip route add")).collect();
+    let blackhole = format!("ip route add blackhole {} metric 4096", grant.pod_cidrs[0]);
+    assert_eq!((did[0].as_str(), routes.len()), ("nft replace table inet windlass", 2), "{did:?}");
+    assert!(did.contains(&blackhole), "{did:?}");
+    let last = did.last().map(String::as_str);
+    assert_eq!(last, Some("systemctl start containerd.service kubelet.service"));
     assert_eq!(scene.lifecycle(), Some("InService"));
     let link = scene.machine.path("/var/lib/kubelet/pki/kubelet-client-current.pem");
     assert!(link.symlink_metadata().expect("the link").is_symlink());

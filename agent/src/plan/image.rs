@@ -1,0 +1,13 @@
+//! What must be in the image, since a boot installs nothing: said before kubelet starts, where
+//! otherwise pods would wait for ever for a network.
+
+use super::HostPlan;
+
+/// The reference plugins that the CNI configuration names, and nftables' program. kubelet,
+/// containerd and systemd fail by themselves, in units of their own.
+const PROGRAMS: [&str; 4] =
+    ["/opt/cni/bin/bridge", "/opt/cni/bin/host-local", "/opt/cni/bin/portmap", "nft"];
+
+pub(super) fn plan(plan: &mut HostPlan) {
+    plan.programs.extend(PROGRAMS);
+}
