@@ -79,8 +79,18 @@ async fn links(machine: &Machine, mac: &str) -> anyhow::Result<Links> {
 /// What the VPC gave the primary interface.
 struct Network {
     vpc_cidrs: Vec<IpNet>,
-    vpc_ipv6_cidrs: Vec<IpNet>,
     subnet_cidr: IpNet,
+}
+
+/// The VPC's IPv6 CIDRs; not asked for on behalf of an instance without an IPv6 address.
+async fn vpc_ipv6_cidrs(imds: &Imds, mac: &str) -> anyhow::Result<Vec<IpNet>> {
+    let path = format!("meta-data/network/interfaces/macs/{mac}/vpc-ipv6-cidr-blocks");
+    let blocks = optional(imds, &path).await?.unwrap_or_default();
+    blocks.lines().map(cidr).collect()
+}
+
+fn cidr(text: &str) -> anyhow::Result<IpNet> {
+    text.parse().with_context(|| format!("IMDS says `{text}` where a CIDR should be"))
 }
 
 /// The primary interface's MAC address and its place in the VPC.
@@ -88,19 +98,9 @@ async fn interface(imds: &Imds) -> anyhow::Result<(String, Network)> {
     let mac = required(imds, "meta-data/mac").await?;
     let of = |what: &str| format!("meta-data/network/interfaces/macs/{mac}/{what}");
     let (vpc, subnet) = (of("vpc-ipv4-cidr-blocks"), of("subnet-ipv4-cidr-block"));
-    let vpc_ipv6 = of("vpc-ipv6-cidr-blocks");
-    let (vpc, vpc_ipv6, subnet) =
-        try_join!(required(imds, &vpc), optional(imds, &vpc_ipv6), required(imds, &subnet))?;
-    let cidr = |text: &str| {
-        text.parse::<IpNet>().with_context(|| format!("IMDS says `{text}` where a CIDR should be"))
-    };
+    let (vpc, subnet) = try_join!(required(imds, &vpc), required(imds, &subnet))?;
     let cidrs = |text: &str| text.lines().map(cidr).collect::<anyhow::Result<Vec<_>>>();
-    let network = Network {
-        vpc_cidrs: cidrs(&vpc)?,
-        vpc_ipv6_cidrs: cidrs(&vpc_ipv6.unwrap_or_default())?,
-        subnet_cidr: cidr(&subnet)?,
-    };
-    Ok((mac, network))
+    Ok((mac, Network { vpc_cidrs: cidrs(&vpc)?, subnet_cidr: cidr(&subnet)? }))
 }
 
 async fn instance(
@@ -118,6 +118,10 @@ async fn instance(
     let ipv6 = ipv6.map(|text| {
         text.parse().with_context(|| format!("IMDS says the IPv6 address is `{text}`"))
     });
+    let vpc_ipv6_cidrs = match ipv6 {
+        Some(_) => vpc_ipv6_cidrs(imds, &mac).await?,
+        None => Vec::new(),
+    };
     Ok(Instance {
         id: document.instance_id,
         region: document.region,
@@ -132,7 +136,7 @@ async fn instance(
         private_dns: names.split_whitespace().next().unwrap_or_default().to_owned(),
         mac,
         vpc_cidrs: network.vpc_cidrs,
-        vpc_ipv6_cidrs: network.vpc_ipv6_cidrs,
+        vpc_ipv6_cidrs,
         subnet_cidr: network.subnet_cidr,
         lifecycle_state,
         auto_scaling_group,
