@@ -14,6 +14,7 @@ use super::Done;
 use super::stop::{Deadline, Stop};
 use crate::client::Wire;
 use crate::client::apiserver::{self, Identity};
+use crate::client::dns::Unresolved;
 use crate::config::NodeConfig;
 use crate::host::Machine;
 use crate::plan::CLIENT_CERTIFICATE;
@@ -62,11 +63,22 @@ async fn watch(waiting: Waiting<'_>, last: &mut String) -> Result<Done<()>, Stop
             }
             Ok(false) => {}
             Err(error) => {
-                *last = format!("{error:#}");
+                *last = explained(&error);
                 tracing::debug!("watching the node: {error:#}");
             }
         }
         sleep(PAUSE).await;
+    }
+}
+
+/// A name that does not resolve is the operator's to put right, and the rest of the chain is noise.
+fn explained(error: &anyhow::Error) -> String {
+    match Unresolved::behind(error.as_ref()) {
+        Some(unresolved) => format!(
+            "{unresolved}\n\
+             hint: `api.endpoint` in the cluster's description names it; the VPC's resolver must know it"
+        ),
+        None => format!("{error:#}"),
     }
 }
 

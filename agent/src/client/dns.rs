@@ -1,6 +1,7 @@
 //! One resolver for the AWS SDK and the API server's client: no getaddrinfo, so that a static
 //! binary works with nothing but `/etc/resolv.conf`.
 
+use std::error::Error;
 use std::fmt;
 use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
@@ -19,6 +20,36 @@ use tokio::sync::OnceCell;
 #[derive(Clone, Default)]
 pub struct Dns(Arc<OnceCell<TokioResolver>>);
 
+/// A name without an address, which a person has to be told by that name.
+#[derive(Debug)]
+pub struct Unresolved {
+    name: String,
+    why: NetError,
+}
+
+impl Unresolved {
+    /// The one that is behind an error, where there is one.
+    pub fn behind<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a Self> {
+        match error.downcast_ref() {
+            Some(unresolved) => Some(unresolved),
+            None => Self::behind(error.source()?),
+        }
+    }
+}
+
+impl fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` does not resolve: ", self.name)?;
+        match &self.why {
+            why if why.is_nx_domain() => f.write_str("there is no such name"),
+            why if why.is_no_records_found() => f.write_str("the name has no address"),
+            why => write!(f, "{why}"),
+        }
+    }
+}
+
+impl Error for Unresolved {}
+
 impl Dns {
     /// The system's resolver.
     pub fn system() -> Self {
@@ -26,9 +57,13 @@ impl Dns {
     }
 
     /// The addresses of `name`.
-    pub async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, NetError> {
-        let resolver = self.0.get_or_try_init(async || read()).await?;
-        Ok(resolver.lookup_ip(name).await?.iter().collect())
+    pub async fn lookup(&self, name: &str) -> Result<Vec<IpAddr>, Unresolved> {
+        let asked = async {
+            let resolver = self.0.get_or_try_init(async || read()).await?;
+            resolver.lookup_ip(name).await
+        };
+        let found = asked.await.map_err(|why| Unresolved { name: name.to_owned(), why })?;
+        Ok(found.iter().collect())
     }
 }
 
@@ -46,10 +81,10 @@ impl fmt::Debug for Dns {
 
 impl tower_service::Service<Name> for Dns {
     type Response = std::vec::IntoIter<SocketAddr>;
-    type Error = NetError;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, NetError>> + Send>>;
+    type Error = Unresolved;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Unresolved>> + Send>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), NetError>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Unresolved>> {
         Poll::Ready(Ok(()))
     }
 

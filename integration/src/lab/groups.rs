@@ -131,6 +131,27 @@ pub async fn scale(region: &Region, account: &Account, group: &str, to: i32) -> 
     Ok(())
 }
 
+/// Launches one instance by a group's launch template, without the Auto Scaling group; its id. Only
+/// such a one may be stopped: Auto Scaling replaces a stopped member.
+pub async fn launch_alone(region: &Region, account: &Account, group: &str) -> Result<String> {
+    let ec2 = aws_sdk_ec2::Client::new(&sdk(region, &account.administrator));
+    let name = name(account, group);
+    let template =
+        aws_sdk_ec2::types::LaunchTemplateSpecification::builder().launch_template_name(&name);
+    let subnet = account.subnets.first().context("the account has no subnet")?;
+    let launched = ec2
+        .run_instances()
+        .launch_template(template.build())
+        .subnet_id(subnet)
+        .min_count(1)
+        .max_count(1)
+        .send()
+        .await
+        .with_context(|| format!("cannot launch an instance by the template `{name}`"))?;
+    let instance = launched.instances().first().and_then(|instance| instance.instance_id());
+    Ok(instance.context("EC2 launched nothing")?.to_owned())
+}
+
 /// How many instances a group of nodes wants to have.
 pub async fn desired(region: &Region, account: &Account, group: &str) -> Result<i32> {
     let autoscaling = aws_sdk_autoscaling::Client::new(&sdk(region, &account.administrator));

@@ -1,118 +1,17 @@
 //! `cargo lab` as its user sees it: up, used, and gone without a trace.
 
 use std::fs;
-use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
-use integration::lab::daemon::{Place, Status};
-use integration::lab::network::Namespace;
-use integration::lab::node::cgroups;
+use integration::lab::daemon::Place;
 use integration::lab::running::prefix;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-/// A lab of a test's own; ended when dropped, also when the test failed.
-struct Lab(String);
-
-impl Lab {
-    fn up(name: &str, arguments: &[&str]) -> Self {
-        let lab = Self(format!("{name}-{}", std::process::id()));
-        lab.ok(&[&["up"], arguments].concat());
-        lab
-    }
-
-    fn run(&self, arguments: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_lab"))
-            .args(["--name", &self.0])
-            .args(arguments)
-            .output()
-            .unwrap()
-    }
-
-    fn ok(&self, arguments: &[&str]) -> String {
-        let output = self.run(arguments);
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "`lab {}`: {said}", arguments.join(" "));
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn status(&self) -> Vec<Status> {
-        serde_json::from_str(&self.ok(&["status", "--json"])).unwrap()
-    }
-
-    fn eventually(&self, what: &str, wanted: impl Fn(&[Status]) -> bool) -> Vec<Status> {
-        let started = Instant::now();
-        loop {
-            let found = self.status();
-            if wanted(&found) {
-                return found;
-            }
-            assert!(
-                started.elapsed() < Duration::from_secs(240),
-                "never {what}: {found:#?}\n{}",
-                consoles(&found)
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
-    }
-
-    /// All that is on this machine under the lab's name.
-    fn traces(&self) -> Vec<String> {
-        let prefix = prefix(&self.0);
-        let namespaces = Namespace::with_prefix(&prefix).unwrap();
-        let mut traces: Vec<String> =
-            namespaces.iter().map(|it| format!("namespace {}", it.name())).collect();
-        traces.extend(
-            cgroups::with_prefix(&prefix)
-                .unwrap()
-                .into_iter()
-                .map(|it| format!("control group {it}")),
-        );
-        let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
-        let ours = format!("/labs/{}/", self.0);
-        traces.extend(
-            mounts.lines().filter(|line| line.contains(&ours)).map(|line| format!("mount {line}")),
-        );
-        for process in fs::read_dir("/proc").unwrap().flatten() {
-            let arguments = fs::read(process.path().join("cmdline")).unwrap_or_default();
-            let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
-            if arguments.contains(&ours) || arguments.contains(&format!("--name {} daemon", self.0))
-            {
-                traces.push(format!("process {arguments}"));
-            }
-        }
-        if Place::of(&self.0).socket().exists() {
-            traces.push("control socket".into());
-        }
-        traces
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let _ = self.run(&["down"]);
-    }
-}
-
-fn consoles(nodes: &[Status]) -> String {
-    let tail = |node: &Status| {
-        let console = fs::read_to_string(&node.console).unwrap_or_default();
-        let lines: Vec<&str> = console.lines().filter(|line| line.contains("windlass")).collect();
-        format!(
-            "== {} {}\n{}\n",
-            node.instance,
-            node.group,
-            lines[lines.len().saturating_sub(20)..].join("\n")
-        )
-    };
-    nodes.iter().map(tail).collect()
-}
-
-fn in_service(nodes: &[Status], count: usize) -> bool {
-    nodes.iter().filter(|node| node.lifecycle.as_deref() == Some("InService")).count() == count
-}
+use crate::lab_scene::{Lab, in_service};
+use crate::lab_stopped::Stopped;
 
 #[test]
 fn a_worker_joins_reboots_and_is_terminated() {
@@ -156,6 +55,8 @@ fn a_worker_joins_reboots_and_is_terminated() {
     assert_eq!(lab.traces(), Vec::<String>::new());
 }
 
+/// An instance that was stopped meanwhile, until its certificate had ended, is signed for afresh.
+///
 /// kubelet renews by itself when 70 to 90 % of a certificate's life are over, and moves the link to
 /// the new file. Restarted after the first certificate has ended, it has nothing but that file.
 #[test]
@@ -164,6 +65,7 @@ fn a_kubelet_renews_its_certificate_is_restarted_and_is_still_in() {
     const CURRENT: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
     let lab = Lab::up("renew", &["--certificate-lifetime", "2m"]);
     lab.ok(&["launch", "workers"]);
+    let stopped = Stopped::once_ready(&lab);
     let nodes = lab.eventually("two nodes in service", |nodes| in_service(nodes, 2));
     let worker = &nodes.iter().find(|node| node.group == "workers").unwrap().instance;
     let on_worker = |words: &[&str]| lab.ok(&[&["exec", worker, "--"], words].concat());
@@ -177,17 +79,18 @@ fn a_kubelet_renews_its_certificate_is_restarted_and_is_still_in() {
     lab.eventually("a heartbeat of the restarted kubelet", |_| {
         heartbeat(&lab, worker).is_some_and(|at| at.unix_timestamp() > restarted)
     });
+
+    let steps = stopped.comes_back(&lab);
+    assert!(steps.contains(&"grant".to_owned()), "it had to be signed for again: {steps:?}");
     lab.ok(&["down"]);
 }
 
 /// When the node's lease was last renewed, as the API server has it.
 fn heartbeat(lab: &Lab, node: &str) -> Option<OffsetDateTime> {
-    let variables = lab.ok(&["env"]);
-    let asked =
-        "kubectl get lease --namespace kube-node-lease --output jsonpath={.spec.renewTime} ";
-    let script = format!("{variables}\n{asked}{node}");
-    let answer = Command::new("sh").args(["-c", &script]).output().unwrap();
-    let text = String::from_utf8(answer.stdout).unwrap();
+    let time = "jsonpath={.spec.renewTime}";
+    let words =
+        ["kubectl", "get", "lease", "--namespace", "kube-node-lease", "--output", time, node];
+    let text = String::from_utf8(lab.operator(&words).stdout).unwrap();
     OffsetDateTime::parse(text.trim(), &Rfc3339).ok()
 }
 

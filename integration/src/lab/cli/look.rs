@@ -63,15 +63,10 @@ pub fn environment(name: &str) -> Result<()> {
     Ok(())
 }
 
-pub fn terminate(name: &str, node: String) -> Result<()> {
-    let status: Status = Client::connect(name)?.ask(&Request::Terminate { node })?;
-    eprintln!("{} is being terminated", status.instance);
-    Ok(())
-}
-
-pub fn reboot(name: &str, node: String) -> Result<()> {
-    let status: Status = Client::connect(name)?.ask(&Request::Reboot { node })?;
-    eprintln!("{} is being rebooted", status.instance);
+/// Asks for something that takes its time, and says to which instance it happens.
+pub fn begin(name: &str, request: &Request, what: &str) -> Result<()> {
+    let status: Status = Client::connect(name)?.ask(request)?;
+    eprintln!("{} is being {what}", status.instance);
     Ok(())
 }
 

@@ -69,11 +69,18 @@ enum Command {
         group: String,
         #[arg(default_value_t = 1)]
         count: i32,
+        /// One instance outside the Auto Scaling group, which may be stopped and started
+        #[arg(long, conflicts_with = "count")]
+        alone: bool,
     },
     /// Terminate an instance through its Auto Scaling group
     Terminate { node: String },
     /// Reboot an instance, as EC2's RebootInstances does
     Reboot { node: String },
+    /// Stop an instance; one of an Auto Scaling group is replaced by it
+    Stop { node: String },
+    /// Start a stopped instance
+    Start { node: String },
     /// Run a command on a node
     Exec {
         node: String,
@@ -162,9 +169,18 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Down => daemon::end(name)?,
         Command::Status { json } => look::status(name, json)?,
         Command::Env => look::environment(name)?,
-        Command::Launch { group, count } => look::print(name, &Request::Launch { group, count })?,
-        Command::Terminate { node } => look::terminate(name, node)?,
-        Command::Reboot { node } => look::reboot(name, node)?,
+        Command::Launch { group, alone: true, .. } => {
+            look::print(name, &Request::LaunchAlone { group })?;
+        }
+        Command::Launch { group, count, .. } => {
+            look::print(name, &Request::Launch { group, count })?;
+        }
+        Command::Terminate { node } => {
+            look::begin(name, &Request::Terminate { node }, "terminated")?;
+        }
+        Command::Reboot { node } => look::begin(name, &Request::Reboot { node }, "rebooted")?,
+        Command::Stop { node } => look::begin(name, &Request::Stop { node }, "stopped")?,
+        Command::Start { node } => look::begin(name, &Request::Start { node }, "started")?,
         Command::Exec { node, command } => return look::exec(name, node, &command),
         Command::Logs { node, follow } => look::logs(name, node, follow)?,
         Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,

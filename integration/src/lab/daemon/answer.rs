@@ -41,13 +41,15 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             Ok(serde_json::to_value(variables)?)
         }
         Request::Launch { group, count } => {
-            let known = account::GROUPS.map(|(name, _)| name);
-            if !known.contains(&group.as_str()) {
-                bail!("there is no group `{group}`\nhint: one of {}", known.join(", "));
-            }
+            check(&group)?;
             let wanted = groups::desired(region, &lab.account, &group).await? + count;
             groups::scale(region, &lab.account, &group, wanted).await?;
             Ok(json!({"group": group, "desired": wanted}))
+        }
+        Request::LaunchAlone { group } => {
+            check(&group)?;
+            let instance = groups::launch_alone(region, &lab.account, &group).await?;
+            Ok(serde_json::to_value(find(lab, &instance)?)?)
         }
         Request::Terminate { node } => {
             let found = find(lab, &node)?;
@@ -56,9 +58,20 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
         }
         Request::Reboot { node } => {
             let found = find(lab, &node)?;
-            let ec2 = aws_sdk_ec2::Client::new(&account::sdk(region, &lab.account.administrator));
-            let rebooted = ec2.reboot_instances().instance_ids(&found.instance).send().await;
+            let rebooted = ec2(lab).reboot_instances().instance_ids(&found.instance).send().await;
             rebooted.with_context(|| format!("cannot reboot `{}`", found.instance))?;
+            Ok(serde_json::to_value(found)?)
+        }
+        Request::Stop { node } => {
+            let found = find(lab, &node)?;
+            let stopped = ec2(lab).stop_instances().instance_ids(&found.instance).send().await;
+            stopped.with_context(|| format!("cannot stop `{}`", found.instance))?;
+            Ok(serde_json::to_value(found)?)
+        }
+        Request::Start { node } => {
+            let found = find(lab, &node)?;
+            let started = ec2(lab).start_instances().instance_ids(&found.instance).send().await;
+            started.with_context(|| format!("cannot start `{}`", found.instance))?;
             Ok(serde_json::to_value(found)?)
         }
         Request::Find { node } => Ok(serde_json::to_value(find(lab, &node)?)?),
@@ -91,6 +104,19 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
     }
 }
 
+/// EC2 as whoever owns the account has it.
+fn ec2(lab: &Lab) -> aws_sdk_ec2::Client {
+    aws_sdk_ec2::Client::new(&account::sdk(&lab.region, &lab.account.administrator))
+}
+
+fn check(group: &str) -> Result<()> {
+    let known = account::GROUPS.map(|(name, _)| name);
+    if !known.contains(&group) {
+        bail!("there is no group `{group}`\nhint: one of {}", known.join(", "));
+    }
+    Ok(())
+}
+
 fn statuses(lab: &Lab) -> Vec<Status> {
     let machines = lab.fleet.states();
     lab.region.with(|state, _| {
@@ -116,10 +142,12 @@ fn statuses(lab: &Lab) -> Vec<Status> {
     })
 }
 
-/// The group of nodes whose Auto Scaling group launched it; the tag outlives its membership.
+/// The group of nodes for which it was launched, as both an Auto Scaling group and its launch
+/// template are called; the tags outlive its membership.
 fn group_of(lab: &Lab, state: &State, instance: &str) -> String {
     let tags = state.ec2.tags_of(instance);
-    let group = tags.get("aws:autoscaling:groupName").map(String::as_str).unwrap_or_default();
+    let group = tags.get("aws:autoscaling:groupName").or_else(|| tags.get("Name"));
+    let group = group.map(String::as_str).unwrap_or_default();
     group.strip_prefix(&format!("{}-", lab.account.cluster)).unwrap_or(group).to_owned()
 }
 

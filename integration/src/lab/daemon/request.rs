@@ -20,11 +20,23 @@ pub enum Request {
         group: String,
         count: i32,
     },
+    /// Launches one of a group that no Auto Scaling group looks after.
+    LaunchAlone {
+        group: String,
+    },
     /// Terminates one instance; its group gets smaller.
     Terminate {
         node: String,
     },
     Reboot {
+        node: String,
+    },
+    /// Stops an instance; an Auto Scaling group would replace it.
+    Stop {
+        node: String,
+    },
+    /// Starts a stopped one.
+    Start {
         node: String,
     },
     /// The instance that a person means by a name.
