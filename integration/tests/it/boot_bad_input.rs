@@ -365,7 +365,7 @@ async fn an_api_endpoint_that_cannot_be_resolved_is_named() {
     admitter.abort();
     assert_eq!(code, 1);
     let start = format!(
-        "node `{}` is not Ready within 5 s: asking https://api.nowhere.invalid:6443: ",
+        "node `{}` is not Ready within 5 s: `api.nowhere.invalid` does not resolve: ",
         scene.instance
     );
     assert!(said.starts_with(&start), "{said}");

@@ -23,6 +23,8 @@ impl Stopped {
 
     pub fn of(lab: &Lab, worker: &str) -> Self {
         lab.report(worker, |report| report.ready_ms.is_some());
+        // A Node that kubelet registered, since the API server came later than the grant, is completed.
+        lab.eventually("a Node with a pod CIDR", |_| !pod_cidr(lab, worker).is_empty());
         let stopped = Self { instance: worker.to_owned(), pod_cidr: pod_cidr(lab, worker) };
         lab.ok(&["stop", worker]);
         lab.eventually("stopped", |nodes| {
