@@ -114,8 +114,8 @@ pub fn address(text: &str) -> IpAddr {
 /// Everything in the namespace that is not Windlass', as `ip` and `nft` list it: to be the same
 /// before and after.
 pub fn foreign() -> Vec<String> {
-    let routes = ["-4 route show table all", "-6 route show table all"].map(|it| ip(it));
-    let rules = ["-4 rule", "-6 rule"].map(|it| ip(it));
+    let routes = ["-4 route show table all", "-6 route show table all"].map(ip);
+    let rules = ["-4 rule", "-6 rule"].map(ip);
     let lines = routes.iter().chain(&rules).flat_map(|all| all.lines());
     let ours = |line: &&str| !line.contains(" proto 87 ") && !line.ends_with(" proto 87");
     let mut foreign: Vec<String> = lines.filter(ours).map(|line| line.trim().to_owned()).collect();

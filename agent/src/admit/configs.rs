@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use sha2::{Digest, Sha256};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
@@ -24,6 +25,8 @@ pub struct Configs {
     keys: Keys,
     pointers: Mutex<BTreeMap<String, (String, Instant)>>,
     revisions: Mutex<BTreeMap<String, Arc<NodeConfig>>>,
+    /// Every group's revision, as of the latest [`Configs::refresh`].
+    all: std::sync::Mutex<Vec<Arc<NodeConfig>>>,
 }
 
 /// Why a revision cannot be used.
@@ -47,7 +50,41 @@ pub enum Unusable {
 impl Configs {
     /// Those that lie under `keys`.
     pub fn new(store: Store, keys: Keys) -> Self {
-        Self { store, keys, pointers: Default::default(), revisions: Default::default() }
+        Self {
+            store,
+            keys,
+            pointers: Default::default(),
+            revisions: Default::default(),
+            all: Default::default(),
+        }
+    }
+
+    /// Reads every group's pointer and revision, so that a request that comes soon waits for none.
+    pub async fn refresh(&self) -> Result<(), Unusable> {
+        let prefix = self.keys.groups();
+        let listed = self.store.list(&prefix).await?;
+        let groups = listed.iter().filter_map(|key| key.strip_prefix(&prefix));
+        let read = groups.map(async |group| {
+            let Some(hash) = self.read_pointer(group).await? else { return Ok(None) };
+            let read = (hash.clone(), Instant::now());
+            self.pointers.lock().await.insert(group.to_owned(), read);
+            self.revision(group, &hash).await.map(Some)
+        });
+        // One group that cannot be read keeps no other from being known.
+        let (mut all, mut failed) = (Vec::new(), Ok(()));
+        for read in join_all(read).await {
+            match read {
+                Ok(config) => all.extend(config),
+                Err(error) => failed = Err(error),
+            }
+        }
+        *self.all.lock().expect("all groups") = all;
+        failed
+    }
+
+    /// Every group's revision, as of the latest [`Configs::refresh`].
+    pub fn all(&self) -> Vec<Arc<NodeConfig>> {
+        self.all.lock().expect("all groups").clone()
     }
 
     /// The current revision of `group`; none, if there is no such group.
@@ -91,14 +128,18 @@ impl Configs {
         {
             return Ok(Some(hash.clone()));
         }
-        let Some(bytes) = self.get(&self.keys.group(group)).await? else {
-            pointers.remove(group);
-            return Ok(None);
+        let hash = self.read_pointer(group).await?;
+        match &hash {
+            Some(hash) => pointers.insert(group.to_owned(), (hash.clone(), Instant::now())),
+            None => pointers.remove(group),
         };
+        Ok(hash)
+    }
+
+    async fn read_pointer(&self, group: &str) -> Result<Option<String>, Error> {
+        let Some(bytes) = self.get(&self.keys.group(group)).await? else { return Ok(None) };
         let line = String::from_utf8_lossy(&bytes).trim().to_owned();
-        let hash = line.strip_prefix("sha256:").unwrap_or(&line).to_owned();
-        pointers.insert(group.to_owned(), (hash.clone(), Instant::now()));
-        Ok(Some(hash))
+        Ok(Some(line.strip_prefix("sha256:").unwrap_or(&line).to_owned()))
     }
 
     async fn fetch(&self, hash: &str) -> Result<NodeConfig, Unusable> {

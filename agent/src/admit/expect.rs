@@ -39,10 +39,18 @@ impl Admitter {
             *answers_read = Some(Instant::now());
         }
         let expected = self.expected();
-        if expected.len() > before {
+        if expected.is_empty() {
+            return Ok(());
+        }
+        let more = expected.len() > before;
+        let (read, leased) = tokio::join!(self.configs.refresh(), self.lease_for(expected));
+        if more {
             self.somebody_came.notify_one();
         }
-        self.lease_for(expected).await
+        if let Err(error) = read {
+            tracing::warn!("a group's configuration could not be read: {error}");
+        }
+        leased
     }
 
     /// Who was started within the admission window and has had no answer.

@@ -1,21 +1,25 @@
 //! Finds requests in the inbox and answers each once: a grant or a denial, an audit object, and the
 //! request is gone. Several at a time, so that one slow answer holds up nobody.
+//!
+//! A listing finds everybody; [`doorstep`](super::doorstep) finds those few who are expected sooner.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until};
 
+use super::pace::Crowd;
 use super::refusal::Refusal;
 use super::{Admitter, pace};
-use crate::client::s3::Error;
+use crate::client::s3::{Error, Object};
 use crate::exchange::{Request, UserId};
 
 /// Answers that are worked at together.
 const TOGETHER: usize = 64;
 
 /// A request is some 1.5 KiB; what is larger is none.
-const LARGE_BYTES: u64 = 64 << 10;
+pub(super) const LARGE_BYTES: u64 = 64 << 10;
 
 /// Requests that are being answered.
 #[derive(Default)]
@@ -24,54 +28,93 @@ struct UnderWay {
     users: BTreeSet<UserId>,
 }
 
+/// Somebody whose request is to be answered.
+pub(super) struct Asking {
+    pub(super) user: UserId,
+    /// The request, where it was read already.
+    pub(super) object: Option<Object>,
+    /// Why the answer is a no, whatever the request says.
+    pub(super) unknown: Option<Refusal>,
+}
+
+/// What a listing of the inbox found.
+#[derive(Default)]
+struct Listed {
+    asking: Vec<Asking>,
+    /// Whether any request waits for EC2 to know its instance.
+    anybody_waits: bool,
+}
+
 impl Admitter {
     pub(super) async fn answer_inbox(self: Arc<Self>) {
         let mut under_way = UnderWay::default();
+        let mut listing_due = Instant::now();
         loop {
             under_way.forget_answered();
-            let waiting = match self.take_requests(&mut under_way).await {
-                Ok(waiting) => waiting,
+            let now = Instant::now();
+            let crowd = Crowd::of(self.expected().len());
+            let awaited = self.awaited(crowd, &under_way.users);
+            let list = async {
+                if listing_due > now { Ok(None) } else { self.list_requests().await.map(Some) }
+            };
+            let (met, listed) = tokio::join!(self.look_for(&awaited), list);
+            self.answer_all(met, &mut under_way);
+            match listed {
+                Ok(None) => {}
+                Ok(Some(Listed { asking, anybody_waits })) => {
+                    self.answer_all(asking, &mut under_way);
+                    let crowd = if anybody_waits { Crowd::of(1) } else { crowd };
+                    listing_due = now + pace::inbox(self.lead(), crowd);
+                }
                 Err(error) => {
                     tracing::warn!("could not read the inbox: {error:#}");
-                    false
+                    listing_due = now + pace::AFTER_FAILURE;
                 }
-            };
-            let anybody = waiting || !self.expected().is_empty();
+            }
+            let next = if awaited.is_empty() { listing_due } else { now + pace::DOORSTEP };
             tokio::select! {
                 biased;
-                () = self.somebody_came.notified() => {}
-                () = tokio::time::sleep(pace::inbox(self.lead(), anybody)) => {}
+                () = self.somebody_came.notified() => listing_due = Instant::now(),
+                () = sleep_until(next) => {}
             }
         }
     }
 
-    /// Starts to answer what is in the inbox. Says whether any request waits for EC2 to know its
-    /// instance.
-    async fn take_requests(self: &Arc<Self>, under_way: &mut UnderWay) -> anyhow::Result<bool> {
+    /// Whose requests are in the inbox and can be answered now.
+    async fn list_requests(&self) -> anyhow::Result<Listed> {
         let keys = self.store.list(&self.keys.inbox()).await?;
-        let asking: BTreeSet<_> = keys.iter().filter_map(|key| UserId::in_key(key)).collect();
-        self.look_up(&asking).await?;
-        let mut anybody_waits = false;
-        for user in asking {
-            if under_way.users.contains(&user) || under_way.users.len() >= TOGETHER {
-                continue;
-            }
-            let (instance, unknown_for) = {
-                let (seen, now) = (self.seen.lock().expect("what was seen"), self.now());
-                (seen.instance(&user.instance, now), seen.unknown_for(&user.instance))
+        let users: BTreeSet<_> = keys.iter().filter_map(|key| UserId::in_key(key)).collect();
+        self.look_up(&users).await?;
+        let mut listed = Listed::default();
+        for user in users {
+            let waited = self.seen.lock().expect("what was seen").unknown_for(&user.instance);
+            let unknown = match waited {
+                _ if self.is_described(&user) => None,
+                Some(waited) if waited >= pace::EC2_LAG => {
+                    Some(Refusal::InstanceUnknown { instance: user.instance.clone(), waited })
+                }
+                _ => {
+                    listed.anybody_waits = true;
+                    continue;
+                }
             };
-            let too_long = unknown_for.filter(|waited| *waited >= pace::EC2_LAG);
-            if instance.is_none() && too_long.is_none() {
-                anybody_waits = true;
-                continue;
-            }
-            let unknown = too_long
-                .filter(|_| instance.is_none())
-                .map(|waited| Refusal::InstanceUnknown { instance: user.instance.clone(), waited });
-            under_way.users.insert(user.clone());
-            under_way.tasks.spawn(self.clone().answer(user, unknown));
+            listed.asking.push(Asking { user, object: None, unknown });
         }
-        Ok(anybody_waits)
+        Ok(listed)
+    }
+
+    pub(super) fn is_described(&self, user: &UserId) -> bool {
+        let seen = self.seen.lock().expect("what was seen");
+        seen.instance(&user.instance, self.now()).is_some()
+    }
+
+    /// Starts to answer those whose answer is not under way.
+    fn answer_all(self: &Arc<Self>, all: Vec<Asking>, under_way: &mut UnderWay) {
+        for asking in all {
+            if under_way.users.len() < TOGETHER && under_way.users.insert(asking.user.clone()) {
+                under_way.tasks.spawn(self.clone().answer(asking));
+            }
+        }
     }
 
     /// Asks EC2 by id for those who ask and were in no listing lately: a listing may lag, and it
@@ -90,8 +133,9 @@ impl Admitter {
         Ok(())
     }
 
-    async fn answer(self: Arc<Self>, user: UserId, unknown: Option<Refusal>) -> UserId {
-        if let Err(error) = self.answer_request(&user, unknown).await {
+    async fn answer(self: Arc<Self>, asking: Asking) -> UserId {
+        let user = asking.user.clone();
+        if let Err(error) = self.answer_request(asking).await {
             self.counters.count("failed");
             tracing::warn!("the request of {user} has to wait: {error:#}");
             // It counts as being answered meanwhile, so that an outage is not asked ten times a
@@ -101,9 +145,14 @@ impl Admitter {
         user
     }
 
-    async fn answer_request(&self, user: &UserId, unknown: Option<Refusal>) -> anyhow::Result<()> {
+    async fn answer_request(&self, asking: Asking) -> anyhow::Result<()> {
+        let Asking { user, object, unknown } = &asking;
         let key = self.keys.request(user);
-        let object = match self.store.get_at_most(&key, LARGE_BYTES).await {
+        let object = match object {
+            Some(object) => Ok(Some(object.clone())),
+            None => self.store.get_at_most(&key, LARGE_BYTES).await,
+        };
+        let object = match object {
             Ok(Some(object)) => object,
             // Another admitter was faster. (As S3 says it to who may list, and to who may not.)
             Ok(None) | Err(Error::Denied { .. }) => return Ok(()),
@@ -115,7 +164,7 @@ impl Admitter {
             Err(error) => return Err(error.into()),
         };
         let (request, decided) = match (Request::read(&object.bytes), unknown) {
-            (Ok(request), Some(refusal)) => (Some(request), Err(refusal)),
+            (Ok(request), Some(refusal)) => (Some(request), Err(refusal.clone())),
             (Ok(request), None) => {
                 let decided = self.decide(user, &request).await?;
                 (Some(request), decided)

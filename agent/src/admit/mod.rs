@@ -3,7 +3,7 @@
 //! Any number of admitters may run. Each write that could race is conditional, each step can be
 //! done twice, and nothing is right only because somebody leads (section 4 of the design).
 //!
-//! The way of a request: [`inbox`] finds it, [`verify`] judges it by what [`expect`] has seen in
+//! The way of a request: [`inbox`] (or [`doorstep`], sooner) finds it, [`verify`] judges it by what [`expect`] has seen in
 //! EC2, [`grant`] makes real what it asks for and writes it down.
 
 mod apiserver;
@@ -13,6 +13,7 @@ mod book;
 mod collect;
 mod configs;
 mod counters;
+mod doorstep;
 mod expect;
 mod grant;
 mod inbox;

@@ -11,13 +11,40 @@ pub enum Lead {
     Follower,
 }
 
-/// Until the next listing of the inbox.
-pub fn inbox(lead: Lead, anybody_is_expected: bool) -> Duration {
-    match (lead, anybody_is_expected) {
-        (Lead::Leader, true) => Duration::from_millis(100),
-        (Lead::Follower, true) => Duration::from_secs(1),
-        (Lead::Leader, false) => Duration::from_secs(10),
-        (Lead::Follower, false) => Duration::from_secs(30),
+/// How many requests may come soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Crowd {
+    Nobody,
+    /// So few that the leader looks under each one's key.
+    Few,
+    Many,
+}
+
+impl Crowd {
+    /// Of `expected` instances. A listing costs as much as 12 GETs ("Amazon S3 pricing").
+    pub fn of(expected: usize) -> Self {
+        match expected {
+            0 => Self::Nobody,
+            1..=4 => Self::Few,
+            _ => Self::Many,
+        }
+    }
+}
+
+/// Between two looks under the keys of those few who are expected.
+pub const DOORSTEP: Duration = Duration::from_millis(50);
+
+/// For how long after its start an instance is looked for so often. Most ask within 20 s; who comes
+/// later than this is slow for a reason, and a second more is nothing to it.
+pub const PUNCTUAL: Duration = Duration::from_secs(60);
+
+/// Until the next listing of the inbox, which finds also those whom nobody expected.
+pub fn inbox(lead: Lead, crowd: Crowd) -> Duration {
+    match (lead, crowd) {
+        (Lead::Leader, Crowd::Many) => Duration::from_millis(100),
+        (_, Crowd::Few | Crowd::Many) => Duration::from_secs(1),
+        (Lead::Leader, Crowd::Nobody) => Duration::from_secs(30),
+        (Lead::Follower, Crowd::Nobody) => Duration::from_secs(60),
     }
 }
 

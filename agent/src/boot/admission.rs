@@ -15,10 +15,10 @@ use crate::exchange::{Denied, Grant, Keys, Request, UserId};
 use crate::pki::{PrivateKey, Subject};
 use crate::report::Outcome;
 
-/// How long an admitter that expects us takes: it lists the inbox every 100 ms, so half of that on
-/// average and a little for its own work, and then list, request and grant are a round trip each.
-const ADMITTERS_OWN: Duration = Duration::from_millis(60);
-const ADMITTERS_ROUND_TRIPS: u32 = 3;
+/// How long an admitter that expects us takes: it looks for the request every 50 ms, so half of
+/// that on average and a little for its own work, and request and grant are a round trip each.
+const ADMITTERS_OWN: Duration = Duration::from_millis(45);
+const ADMITTERS_ROUND_TRIPS: u32 = 2;
 /// A request that had to be repeated says nothing about the next round trip.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(150);
 /// Between looks after the first. Each costs money, and one too early is lost: the third still

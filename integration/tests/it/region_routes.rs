@@ -123,7 +123,7 @@ async fn a_route_to_an_instance_is_told_with_its_interface_and_owner() {
         .origin("CreateRoute".into())
         .state("active".into())
         .build();
-    assert_eq!(routes, [expected.clone()]);
+    assert_eq!(routes, std::slice::from_ref(&expected));
 
     let by_interface = scene.create(TWO).network_interface_id(&scene.interface).send().await;
     by_interface.expect("a route");

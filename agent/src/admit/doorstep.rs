@@ -1,0 +1,51 @@
+//! Looks for the requests of those few who are expected under their very keys, many times a second:
+//! that costs less than to list the inbox as often, and the look that finds a request has read it.
+//! It finds nobody whom a listing would not find a moment later.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+
+use super::inbox::{Asking, LARGE_BYTES};
+use super::pace::{Crowd, Lead};
+use super::{Admitter, pace};
+use crate::client::ec2::Instance;
+use crate::config::{NodeConfig, Role};
+use crate::exchange::UserId;
+
+impl Admitter {
+    /// Who of the few expected may have put a request, by the roles of the groups whose instance
+    /// profile they have. Only the leader looks for them.
+    pub(super) fn awaited(&self, crowd: Crowd, under_way: &BTreeSet<UserId>) -> Vec<UserId> {
+        if (self.lead(), crowd) != (Lead::Leader, Crowd::Few) {
+            return Vec::new();
+        }
+        let groups = self.configs.all();
+        let mut awaited = BTreeSet::new();
+        let punctual = |it: &Instance| self.now() - it.launched < pace::PUNCTUAL;
+        for Instance { id, instance_profile, .. } in self.expected().into_iter().filter(punctual) {
+            // Control-plane nodes put no request: they sign for themselves.
+            let may_ask = |group: &&Arc<NodeConfig>| {
+                group.node.role == Role::Worker
+                    && instance_profile.as_ref() == Some(&group.admission.instance_profile)
+            };
+            let roles = groups.iter().filter(may_ask).flat_map(|group| &group.admission.role_ids);
+            awaited
+                .extend(roles.map(|role| UserId { role_id: role.clone(), instance: id.clone() }));
+        }
+        awaited.retain(|user| self.is_described(user) && !under_way.contains(user));
+        awaited.into_iter().collect()
+    }
+
+    /// Those of `awaited` whose request is there, with what it says.
+    pub(super) async fn look_for(&self, awaited: &[UserId]) -> Vec<Asking> {
+        let look = async |user: &UserId| {
+            let object = self.store.get_at_most(&self.keys.request(user), LARGE_BYTES).await;
+            // What cannot be read so is found by the next listing.
+            let object = object.ok().flatten()?;
+            Some(Asking { user: user.clone(), object: Some(object), unknown: None })
+        };
+        join_all(awaited.iter().map(look)).await.into_iter().flatten().collect()
+    }
+}
