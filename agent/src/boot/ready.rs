@@ -23,7 +23,7 @@ use crate::report::Outcome;
 /// After an API server that could not be asked; it may be starting itself.
 const PAUSE: Duration = Duration::from_millis(250);
 /// What a person needs to see of kubelet's journal.
-const LAST_LINES: u32 = 12;
+const LAST_LINES: usize = 12;
 
 /// Whose readiness is waited for.
 #[derive(Clone, Copy, Debug)]

@@ -5,6 +5,7 @@
 //! same code runs in tests, in `windlass bake` and in `windlass plan --root`.
 
 mod folder;
+mod journal;
 mod links;
 mod netlink;
 mod nftables;

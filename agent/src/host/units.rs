@@ -58,19 +58,6 @@ impl Machine {
         }
         systemctl(&[&[verb, "--no-block"], units].concat()).await.map(drop)
     }
-
-    /// The last lines that a unit logged; what kept them from being read where they cannot be.
-    pub async fn last_words(&self, unit: &str, lines: u32) -> String {
-        if let Effects::Kept(_) = self.effects {
-            return String::new();
-        }
-        let (unit, lines) = (format!("--unit={unit}"), format!("--lines={lines}"));
-        let arguments = ["--boot", "--no-pager", "--output=cat", &unit, &lines];
-        match Command::new("journalctl").args(arguments).output().await {
-            Ok(output) => String::from_utf8_lossy(&output.stdout).trim_end().to_owned(),
-            Err(error) => format!("journalctl cannot be run: {error}"),
-        }
-    }
 }
 
 async fn systemctl(arguments: &[&str]) -> anyhow::Result<String> {

@@ -1,12 +1,10 @@
 //! What goes wrong on a way in, and what a person reads then.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use integration::region::call::{Service, ServiceError};
 use integration::region::inprocess::InProcess;
 use integration::region::{Fault, Rule};
-use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use windlass::boot::boot;
@@ -288,42 +286,6 @@ async fn nobody_who_admits_is_said_at_the_deadline_and_the_launch_is_abandoned()
         )
     );
     assert_eq!(scene.lifecycle(), None, "Auto Scaling has given it up");
-}
-
-#[tokio::test]
-async fn a_disk_that_is_full_is_named() {
-    let scene = Scene::usual();
-    let small = SmallDisk::at(scene.machine.path("/var/lib"));
-    let wire = scene.wire();
-    let failure = boot(&scene.machine, wire, Started::now()).await.expect_err("a full disk");
-    let said = format!("{:#}", failure.error());
-    drop(small);
-    assert!(said.starts_with("writing "), "{said}");
-    assert!(
-        said.ends_with(
-            ": No space left on device (os error 28)\nhint: the file system is full: look with `df -h` and `df -i`"
-        ),
-        "{said}"
-    );
-}
-
-/// A file system with room for a page or two, until it is dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn at(path: PathBuf) -> Self {
-        std::fs::create_dir_all(&path).expect("a folder");
-        let options = Some("size=4k");
-        mount(Some("small"), &path, Some("tmpfs"), MsFlags::empty(), options).expect("a tmpfs");
-        std::fs::write(path.join("ballast"), vec![0; 4096]).expect("a page");
-        Self(path)
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = umount2(&self.0, MntFlags::MNT_DETACH);
-    }
 }
 
 #[tokio::test]

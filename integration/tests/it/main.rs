@@ -6,6 +6,7 @@ mod boot_apiserver;
 mod boot_bad_input;
 mod boot_control_plane;
 mod boot_faults;
+mod boot_full_disk;
 mod boot_scene;
 mod boot_worker;
 mod conformance;
