@@ -118,7 +118,12 @@ pub fn foreign() -> Vec<String> {
     let rules = ["-4 rule", "-6 rule"].map(ip);
     let lines = routes.iter().chain(&rules).flat_map(|all| all.lines());
     let ours = |line: &&str| !line.contains(" proto 87 ") && !line.ends_with(" proto 87");
-    let mut foreign: Vec<String> = lines.filter(ours).map(|line| line.trim().to_owned()).collect();
+    // The kernel adds these by itself, a moment after a link is up.
+    let late = |line: &&str| {
+        line.contains(" proto kernel ") && (line.contains("fe80::") || line.contains("table local"))
+    };
+    let lines = lines.filter(|line| ours(line) && !late(line));
+    let mut foreign: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
     let tables = nft("list tables");
     for table in tables.lines().filter(|it| *it != "table inet windlass") {
         foreign.push(nft(&format!("list {table}")));

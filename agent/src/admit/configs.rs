@@ -17,8 +17,8 @@ use crate::exchange::Keys;
 /// How long a change of a group's pointer may go unnoticed.
 const POINTER_TTL: Duration = Duration::from_secs(5);
 
-/// Groups and revisions of one cluster. The locks are held while S3 is asked, so that fifty
-/// requests that come at once cost one GET.
+/// Groups and revisions of one cluster. Who asks for one holds its lock while S3 is asked, so that
+/// fifty requests that come at once cost one GET.
 #[derive(Debug)]
 pub struct Configs {
     store: Store,

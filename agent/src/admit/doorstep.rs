@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use tokio::time::timeout;
 
 use super::inbox::{Asking, LARGE_BYTES};
 use super::pace::{Crowd, Lead};
@@ -35,15 +36,16 @@ impl Admitter {
                 .extend(roles.map(|role| UserId { role_id: role.clone(), instance: id.clone() }));
         }
         awaited.retain(|user| self.is_described(user) && !under_way.contains(user));
-        awaited.into_iter().collect()
+        if awaited.len() <= pace::DOORS { awaited.into_iter().collect() } else { Vec::new() }
     }
 
     /// Those of `awaited` whose request is there, with what it says.
     pub(super) async fn look_for(&self, awaited: &[UserId]) -> Vec<Asking> {
         let look = async |user: &UserId| {
-            let object = self.store.get_at_most(&self.keys.request(user), LARGE_BYTES).await;
+            let key = self.keys.request(user);
+            let look = timeout(pace::LOOK, self.store.get_at_most(&key, LARGE_BYTES)).await;
             // What cannot be read so is found by the next listing.
-            let object = object.ok().flatten()?;
+            let object = look.ok()?.ok()??;
             Some(Asking { user: user.clone(), object: Some(object), unknown: None })
         };
         join_all(awaited.iter().map(look)).await.into_iter().flatten().collect()

@@ -2,6 +2,7 @@
 //! that was started lately and has had no answer, pod CIDRs are leased while its kernel boots, all
 //! new ones by one write; the one listing answers rule 2 of admission for everybody.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,16 +20,21 @@ const ANSWERS: Duration = Duration::from_secs(30);
 impl Admitter {
     pub(super) async fn expect_instances(self: Arc<Self>) {
         let mut answers_read: Option<Instant> = None;
+        let mut announced = BTreeSet::new();
         loop {
             if let Err(error) = self.look_around(&mut answers_read).await {
                 tracing::warn!("could not see who is coming: {error:#}");
             }
+            let expected = self.expected().into_iter().map(|instance| instance.id).collect();
+            if !BTreeSet::is_subset(&expected, &announced) {
+                self.somebody_came.notify_one();
+            }
+            announced = expected;
             tokio::time::sleep(pace::instances(self.lead())).await;
         }
     }
 
     async fn look_around(&self, answers_read: &mut Option<Instant>) -> anyhow::Result<()> {
-        let before = self.expected().len();
         let cluster = &self.config.cluster;
         let alive = [State::Pending, State::Running];
         let listed = self.ec2.instances(Some(&cluster.vpc), (CLUSTER_TAG, &cluster.name), &alive);
@@ -42,11 +48,7 @@ impl Admitter {
         if expected.is_empty() {
             return Ok(());
         }
-        let more = expected.len() > before;
         let (read, leased) = tokio::join!(self.configs.refresh(), self.lease_for(expected));
-        if more {
-            self.somebody_came.notify_one();
-        }
         if let Err(error) = read {
             tracing::warn!("a group's configuration could not be read: {error}");
         }

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -37,6 +38,12 @@ pub(super) struct Asking {
     pub(super) unknown: Option<Refusal>,
 }
 
+/// Whether there were more than are worked at together.
+enum LeftOut {
+    Nobody,
+    Somebody,
+}
+
 /// What a listing of the inbox found.
 #[derive(Default)]
 struct Listed {
@@ -54,22 +61,11 @@ impl Admitter {
             let now = Instant::now();
             let crowd = Crowd::of(self.expected().len());
             let awaited = self.awaited(crowd, &under_way.users);
-            let list = async {
-                if listing_due > now { Ok(None) } else { self.list_requests().await.map(Some) }
-            };
-            let (met, listed) = tokio::join!(self.look_for(&awaited), list);
+            let met = self.look_for(&awaited).await;
             self.answer_all(met, &mut under_way);
-            match listed {
-                Ok(None) => {}
-                Ok(Some(Listed { asking, anybody_waits })) => {
-                    self.answer_all(asking, &mut under_way);
-                    let crowd = if anybody_waits { Crowd::of(1) } else { crowd };
-                    listing_due = now + pace::inbox(self.lead(), crowd);
-                }
-                Err(error) => {
-                    tracing::warn!("could not read the inbox: {error:#}");
-                    listing_due = now + pace::AFTER_FAILURE;
-                }
+            if listing_due <= now {
+                let pause = self.answer_listed(crowd, &mut under_way).await;
+                listing_due = now + pause;
             }
             let next = if awaited.is_empty() { listing_due } else { now + pace::DOORSTEP };
             tokio::select! {
@@ -78,6 +74,23 @@ impl Admitter {
                 () = sleep_until(next) => {}
             }
         }
+    }
+
+    /// Lists the inbox and starts to answer; says how long until the next time.
+    async fn answer_listed(self: &Arc<Self>, crowd: Crowd, under_way: &mut UnderWay) -> Duration {
+        let Listed { asking, anybody_waits } = match self.list_requests().await {
+            Ok(listed) => listed,
+            Err(error) => {
+                tracing::warn!("could not read the inbox: {error:#}");
+                return pace::AFTER_FAILURE;
+            }
+        };
+        let crowd = match self.answer_all(asking, under_way) {
+            LeftOut::Somebody => Crowd::Many,
+            LeftOut::Nobody if anybody_waits => crowd.max(Crowd::Few),
+            LeftOut::Nobody => crowd,
+        };
+        pace::inbox(self.lead(), crowd)
     }
 
     /// Whose requests are in the inbox and can be answered now.
@@ -108,13 +121,21 @@ impl Admitter {
         seen.instance(&user.instance, self.now()).is_some()
     }
 
-    /// Starts to answer those whose answer is not under way.
-    fn answer_all(self: &Arc<Self>, all: Vec<Asking>, under_way: &mut UnderWay) {
+    /// Starts to answer those whose answer is not under way, as many as are worked at together.
+    fn answer_all(self: &Arc<Self>, all: Vec<Asking>, under_way: &mut UnderWay) -> LeftOut {
+        let mut left_out = LeftOut::Nobody;
         for asking in all {
-            if under_way.users.len() < TOGETHER && under_way.users.insert(asking.user.clone()) {
-                under_way.tasks.spawn(self.clone().answer(asking));
+            if under_way.users.contains(&asking.user) {
+                continue;
             }
+            if under_way.users.len() >= TOGETHER {
+                left_out = LeftOut::Somebody;
+                continue;
+            }
+            under_way.users.insert(asking.user.clone());
+            under_way.tasks.spawn(self.clone().answer(asking));
         }
+        left_out
     }
 
     /// Asks EC2 by id for those who ask and were in no listing lately: a listing may lag, and it

@@ -12,7 +12,7 @@ pub enum Lead {
 }
 
 /// How many requests may come soon.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Crowd {
     Nobody,
     /// So few that the leader looks under each one's key.
@@ -33,6 +33,13 @@ impl Crowd {
 
 /// Between two looks under the keys of those few who are expected.
 pub const DOORSTEP: Duration = Duration::from_millis(50);
+
+/// A look that takes longer is given up; the next one, or a listing, finds the request.
+pub const LOOK: Duration = Duration::from_millis(500);
+
+/// More keys than this are not looked under, however few instances they are of: a listing would
+/// cost less.
+pub const DOORS: usize = 6;
 
 /// For how long after its start an instance is looked for so often. Most ask within 20 s; who comes
 /// later than this is slow for a reason, and a second more is nothing to it.

@@ -21,8 +21,8 @@ const ADMITTERS_OWN: Duration = Duration::from_millis(45);
 const ADMITTERS_ROUND_TRIPS: u32 = 2;
 /// A request that had to be repeated says nothing about the next round trip.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(150);
-/// Between looks after the first. Each costs money, and one too early is lost: the third still
-/// falls within the admitter's next listing, then something is slow.
+/// Between looks after the first. Each costs money, and one too early is lost. The third covers
+/// what a crowd costs, whom the admitter finds by listing; then something is slow.
 const LOOKS_MS: [u64; 7] = [40, 40, 120, 200, 300, 500, 700];
 /// From then on; with a fifth of jitter, so that a boot storm spreads.
 const LATER: Duration = Duration::from_secs(1);

@@ -12,14 +12,18 @@ use super::network::filter::is_planned;
 use super::programs;
 use super::units::{Need, need};
 use crate::host::Machine;
+use crate::plan::image::NFT;
 use crate::plan::network::PodNetwork;
 use crate::plan::{File, HostPlan};
 
 /// Every difference between the host and the plan, as a person reads a patch; empty where there is
 /// none.
 pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<String> {
-    programs::check(machine, &plan.programs)?;
     let mut text = String::new();
+    let missing: Vec<_> = programs::missing(machine, &plan.programs).collect();
+    for program in &missing {
+        writeln!(text, "program {program}: absent, and the image must have it")?;
+    }
     for file in &plan.files {
         text += &file_difference(machine, file)?;
     }
@@ -31,7 +35,7 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
         }
     }
     if let Some(wanted) = &plan.network {
-        text += &network_difference(machine, wanted).await?;
+        text += &network_difference(machine, wanted, !missing.contains(&NFT)).await?;
     }
     let names: Vec<_> = plan.units.iter().map(|unit| unit.name.as_str()).collect();
     let found = machine.unit_states(&names).await?;
@@ -45,7 +49,11 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
     Ok(text)
 }
 
-async fn network_difference(machine: &Machine, wanted: &PodNetwork) -> anyhow::Result<String> {
+async fn network_difference(
+    machine: &Machine,
+    wanted: &PodNetwork,
+    has_nft: bool,
+) -> anyhow::Result<String> {
     let diff = Diff::between(&machine.ways(wanted).await?, wanted);
     let mut text = String::new();
     for entry in diff.add {
@@ -54,7 +62,7 @@ async fn network_difference(machine: &Machine, wanted: &PodNetwork) -> anyhow::R
     for entry in diff.remove {
         writeln!(text, "{entry}: present -> absent")?;
     }
-    let found = machine.packet_filter().await?.unwrap_or_default();
+    let found = if has_nft { machine.packet_filter().await? } else { None }.unwrap_or_default();
     if !is_planned(&found, &wanted.filter) {
         let wanted = wanted.filter.to_string();
         let diff = TextDiff::from_lines(found.as_str(), wanted.as_str());
@@ -117,6 +125,16 @@ mod tests {
                 restarted_by: BTreeSet::from([path]),
             }],
         }
+    }
+
+    #[tokio::test]
+    async fn what_the_image_lacks_is_said_beside_the_rest() {
+        let (_scratch, machine) = Scratch::new("lacking");
+        let wanted = HostPlan { programs: BTreeSet::from([NFT]), ..plan() };
+        let text = difference(&machine, &wanted).await.expect("a difference");
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "program nft: absent, and the image must have it");
+        assert!(lines.contains(&"unit kubelet.service: would be started"), "{text}");
     }
 
     #[tokio::test]

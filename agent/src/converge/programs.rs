@@ -9,8 +9,7 @@ use crate::host::Machine;
 
 /// Refuses a machine that lacks one, naming all that it lacks.
 pub(super) fn check(machine: &Machine, programs: &BTreeSet<&'static str>) -> anyhow::Result<()> {
-    let missing: Vec<_> =
-        programs.iter().filter(|program| !machine.has_program(program)).copied().collect();
+    let missing: Vec<_> = missing(machine, programs).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -19,4 +18,12 @@ pub(super) fn check(machine: &Machine, programs: &BTreeSet<&'static str>) -> any
          in the package nftables), and bake the image anew",
         missing.join(", ")
     )
+}
+
+/// Those that the machine lacks.
+pub(super) fn missing<'a>(
+    machine: &'a Machine,
+    programs: &'a BTreeSet<&'static str>,
+) -> impl Iterator<Item = &'static str> + 'a {
+    programs.iter().copied().filter(|program| !machine.has_program(program))
 }

@@ -54,19 +54,6 @@ pub async fn facts(machine: &Machine, imds: &Imds, document: Document) -> anyhow
     Ok(Facts { instance, host, image: image(machine)? })
 }
 
-/// The same instance, as its kernel has it now: interfaces come and go, and so does what is on them.
-pub async fn again(machine: &Machine, facts: &Facts) -> anyhow::Result<Facts> {
-    let links = links(machine, &facts.instance.mac).await?;
-    let host = Host {
-        mtu: links.primary.mtu_bytes,
-        interface: links.primary.name,
-        other_interfaces: links.others,
-        ipv6_router: links.ipv6_router,
-        ..facts.host.clone()
-    };
-    Ok(Facts { host, ..facts.clone() })
-}
-
 async fn links(machine: &Machine, mac: &str) -> anyhow::Result<Links> {
     machine.links(mac).await?.with_context(|| {
         format!(

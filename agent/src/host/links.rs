@@ -37,6 +37,10 @@ pub struct Link {
 /// Source: "IANA IPv6 Global Unicast Address Assignments".
 const OUTSIDE: Ipv6Addr = Ipv6Addr::new(0x2000, 0, 0, 0, 0, 0, 0, 1);
 
+/// How the kernel says that it has no way there, or (`ipv6.disable=1`) no IPv6 at all.
+const NO_IPV6: [Errno; 4] =
+    [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EOPNOTSUPP, Errno::EAFNOSUPPORT];
+
 impl Machine {
     /// The interfaces, where the primary one has this MAC address, lowercase with colons. `None`
     /// where none has.
@@ -137,9 +141,7 @@ async fn ipv6_router(handle: &Handle, interface: u32) -> anyhow::Result<Option<I
     let way = match ways.try_next().await.map_err(reason) {
         Ok(Some(way)) => way,
         Ok(None) => return Ok(None),
-        Err(error) if is(&error, Errno::ENETUNREACH) || is(&error, Errno::EHOSTUNREACH) => {
-            return Ok(None);
-        }
+        Err(error) if NO_IPV6.iter().any(|errno| is(&error, *errno)) => return Ok(None),
         Err(error) => return Err(error).context("asking for the way to IPv6's internet"),
     };
     let (mut router, mut sender) = (None, None);

@@ -78,12 +78,16 @@ impl Machine {
             let routes = ours(&handle, family).await.map_err(reason);
             let routes = routes.context("listing the kernel's routes")?;
             ways.messages += routes.len();
-            let routes = routes.iter().filter(|route| is_ours(route));
+            // A kernel without IPv6 answers with what it has, IPv4's.
+            let asked = |it: &AddressFamily| *it == family;
+            let routes =
+                routes.iter().filter(|route| asked(&route.header.address_family) && is_ours(route));
             ways.routes.extend(routes.map(|found| route(found, &names)));
             let found = rules::all(&handle, family).await.map_err(reason);
             let found = found.context("listing the kernel's policy rules")?;
             ways.messages += found.len();
-            ways.rules.extend(found.iter().filter(|it| rules::is_ours(it)).map(rules::rule));
+            let found = found.iter().filter(|it| asked(&it.header.family) && rules::is_ours(it));
+            ways.rules.extend(found.map(rules::rule));
         }
         Ok(ways)
     }

@@ -8,7 +8,7 @@
 mod capacity;
 mod containerd;
 mod grant;
-mod image;
+pub mod image;
 mod kernel;
 mod kubelet;
 pub mod network;

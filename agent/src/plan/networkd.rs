@@ -1,5 +1,5 @@
 //! systemd-networkd takes away what it did not make when it starts or configures a link anew. Told
-//! not to, it leaves our routes and rules; `windlass watch` puts back what goes nevertheless.
+//! not to, it leaves our routes and rules. On a first boot it has started before it is told so.
 //!
 //! Source: networkd.conf(5), `ManageForeignRoutes=` and `ManageForeignRoutingPolicyRules=`.
 
