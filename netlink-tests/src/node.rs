@@ -114,15 +114,16 @@ pub fn address(text: &str) -> IpAddr {
 /// Everything in the namespace that is not Windlass', as `ip` and `nft` list it: to be the same
 /// before and after.
 pub fn foreign() -> Vec<String> {
-    let routes = ["-4 route show table all", "-6 route show table all"].map(ip);
-    let rules = ["-4 rule", "-6 rule"].map(ip);
-    let lines = routes.iter().chain(&rules).flat_map(|all| all.lines());
-    let ours = |line: &&str| !line.contains(" proto 87 ") && !line.ends_with(" proto 87");
-    // The kernel adds these by itself, a moment after a link is up.
+    let listed = ["-4 route show table all", "-4 rule", "-6 rule"].map(ip);
+    let ipv6_routes = ip("-6 route show table all");
+    // The kernel adds these of IPv6 by itself, a moment after a link is up.
     let late = |line: &&str| {
         line.contains(" proto kernel ") && (line.contains("fe80::") || line.contains("table local"))
     };
-    let lines = lines.filter(|line| ours(line) && !late(line));
+    let settled = ipv6_routes.lines().filter(|line| !late(line));
+    let lines = listed.iter().flat_map(|all| all.lines()).chain(settled);
+    let theirs = |line: &&str| !line.contains(" proto 87 ") && !line.ends_with(" proto 87");
+    let lines = lines.filter(theirs);
     let mut foreign: Vec<String> = lines.map(|line| line.trim().to_owned()).collect();
     let tables = nft("list tables");
     for table in tables.lines().filter(|it| *it != "table inet windlass") {
