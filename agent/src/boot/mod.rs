@@ -150,13 +150,13 @@ impl Boot {
         running: &Running,
         deadline: Deadline,
     ) -> Result<(), Stop> {
-        let grant = match identity::installed(&self.machine, candidate.wanted()) {
-            Some(grant) => grant,
-            None => {
-                let admission = self.admission(aws, candidate, deadline);
-                try_join!(admission, self.prepare(candidate))?.0
+        let admitted = async {
+            match identity::installed(&self.machine, candidate.wanted()) {
+                Some(grant) => Ok(grant),
+                None => self.admission(aws, candidate, deadline).await,
             }
         };
+        let (grant, ()) = try_join!(admitted, self.prepare(candidate))?;
         let units = self.install(candidate, &grant).await?;
         let since = self.start(known, &units, running).await?;
         self.ready(candidate, since, deadline).await?;

@@ -170,21 +170,19 @@ impl Boot {
         self.step(BootStep::Prepare, None, work).await
     }
 
-    /// The whole plan: with the grant it is known, and what was prepared is found unchanged. Leaves
-    /// the units that shall run.
+    /// What the grant decides; the rest was prepared. Leaves the units that shall run.
     pub(super) async fn install(
         &self,
         candidate: &Candidate,
         grant: &Grant,
     ) -> Result<Vec<Unit>, Stop> {
         let work = async {
-            let before = plan::before_grant(&candidate.facts, &candidate.config)?;
-            let plan = before.then(plan::after_grant(&candidate.facts, &candidate.config, grant)?);
+            let plan = plan::after_grant(&candidate.facts, &candidate.config, grant)?;
             let (identity, rest) = try_join!(
                 self.install_identity(candidate, grant),
                 converge::ensure(&self.machine, &plan)
             )?;
-            Ok(done(plan.units, &identity.and(rest), "files, settings and routes"))
+            Ok(done(plan.units, &identity.and(rest), "files and routes"))
         };
         self.step(BootStep::Install, None, work).await
     }
