@@ -80,7 +80,9 @@ impl Admitter {
                 Err(error) => tracing::warn!("{instance} is collected later: {error:#}"),
             }
         }
-        self.book.release(&released).await.context("ending leases")
+        self.book.end(&released, self.now()).await.context("ending leases")?;
+        self.leases_changed();
+        Ok(())
     }
 
     /// Every instance that EC2 has of this cluster, whatever its state.

@@ -12,11 +12,31 @@ use super::pace::Lead;
 use crate::client::s3::{Condition, Error, Object, Store, Written};
 use crate::exchange::InstanceId;
 
-/// How long a leader is one without a word.
-const TERM: Duration = Duration::from_secs(90);
+/// Whether anybody waits for what only a leader does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    Idle,
+    Busy,
+}
 
-/// Between two looks at the object; a third of the term, so that one failed renewal costs nothing.
-pub const RENEWAL: Duration = Duration::from_secs(30);
+/// How long a leader is one without a word.
+pub fn term(load: Load) -> Duration {
+    match load {
+        Load::Idle => Duration::from_secs(90),
+        Load::Busy => Duration::from_secs(20),
+    }
+}
+
+/// Between two looks at the object while somebody waits.
+pub const RENEWAL_BUSY: Duration = Duration::from_secs(5);
+
+/// Between two looks at the object: so much of the term that one failed renewal costs nothing.
+pub fn renewal(load: Load) -> Duration {
+    match load {
+        Load::Idle => Duration::from_secs(30),
+        Load::Busy => RENEWAL_BUSY,
+    }
+}
 
 /// The content of the object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,11 +46,12 @@ struct Leader {
     until: OffsetDateTime,
 }
 
-/// Sees whether `own` leads, renews its term or takes over.
+/// Sees whether `own` leads, renews its term or takes over, for `term`.
 pub async fn campaign(
     store: &Store,
     key: &str,
     own: &InstanceId,
+    term: Duration,
     now: OffsetDateTime,
 ) -> anyhow::Result<Lead> {
     let object = read(store, key).await?;
@@ -41,7 +62,7 @@ pub async fn campaign(
     {
         return Ok(Lead::Follower);
     }
-    let mine = Leader { instance: own.clone(), until: now + TERM };
+    let mine = Leader { instance: own.clone(), until: now + term };
     let when = match object {
         Some(object) => Condition::Unchanged { etag: object.etag },
         None => Condition::Absent,

@@ -55,14 +55,38 @@ pub fn inbox(lead: Lead, crowd: Crowd) -> Duration {
     }
 }
 
-/// Until the next listing of the cluster's instances. DescribeInstances costs nothing and, filtered
-/// and paged, is allowed ten times as often ("Request throttling for the Amazon EC2 API").
-pub fn instances(lead: Lead) -> Duration {
-    match lead {
-        Lead::Leader => Duration::from_secs(3),
-        Lead::Follower => Duration::from_secs(9),
+/// Until the next listing of the cluster's instances, `underway` of which wait for routes.
+/// DescribeInstances costs nothing and, filtered and paged, is allowed ten times as often ("Request
+/// throttling for the Amazon EC2 API"). Where more wait than the throttle lets through at once, a
+/// newcomer would wait anyway.
+pub fn instances(lead: Lead, underway: usize) -> Duration {
+    match (lead, underway) {
+        (Lead::Leader, ..50) => Duration::from_secs(3),
+        _ => Duration::from_secs(8),
     }
 }
+
+/// Between two rounds of changes to routes.
+pub const ROUND: Duration = Duration::from_millis(200);
+
+/// Until routes are compared again when there is nothing to do. It costs nothing: EC2 is asked anew
+/// only when what it said is [`ROUTES_DRIFT`] old.
+pub fn routes(lead: Lead, awaited: bool) -> Duration {
+    match (lead, awaited) {
+        (Lead::Leader, _) => Duration::from_secs(10),
+        (Lead::Follower, true) => Duration::from_secs(1),
+        (Lead::Follower, false) => Duration::from_secs(30),
+    }
+}
+
+/// How long a change of somebody else's goes unnoticed.
+pub const ROUTES_DRIFT: Duration = Duration::from_secs(60);
+
+/// The same, where an answer waits for what another admitter does.
+pub const ROUTES_AWAITED: Duration = Duration::from_secs(10);
+
+/// Between two looks of which the second is there because the first has not helped.
+pub const ROUTES_DOUBTED: Duration = Duration::from_secs(2);
 
 /// Between two looks at what terminated instances left. A follower lets most pass.
 pub const COLLECTION: Duration = Duration::from_secs(60);

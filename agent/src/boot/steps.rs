@@ -177,12 +177,13 @@ impl Boot {
         grant: &Grant,
     ) -> Result<Vec<Unit>, Stop> {
         let work = async {
-            let plan = plan::after_grant(&candidate.facts, &candidate.config, grant)?;
+            let before = plan::before_grant(&candidate.facts, &candidate.config)?;
+            let after = plan::after_grant(&candidate.facts, &candidate.config, grant)?;
             let (identity, rest) = try_join!(
                 self.install_identity(candidate, grant),
-                converge::ensure(&self.machine, &plan)
+                converge::ensure(&self.machine, &after)
             )?;
-            Ok(done(plan.units, &identity.and(rest), "files and routes"))
+            Ok(done(before.then(after).units, &identity.and(rest), "files and routes"))
         };
         self.step(BootStep::Install, None, work).await
     }

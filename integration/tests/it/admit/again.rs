@@ -149,7 +149,7 @@ async fn a_full_pod_network_is_a_refusal_with_the_reason() {
         denied.message,
         format!(
             "the pod network has no free CIDR for instance `{}`: all 256 pod CIDRs of /24 in \
-             10.128.0.0/16 are leased",
+             10.128.0.0/16 are leased\nhint: take a larger pod network, or a longer node mask",
             agent.machine.user.instance
         )
     );

@@ -84,7 +84,7 @@ pub async fn live(scene: Scene, character: Character, mut chance: fastrand::Rng)
         Terminated => {
             scene.terminate(&instance);
             // Longer than EC2's answers may lag and be remembered.
-            sleep(Duration::from_secs(10)).await;
+            sleep(Duration::from_secs(15)).await;
         }
         _ => {}
     }

@@ -5,6 +5,8 @@ use windlass::config::NodeConfig;
 use windlass::pki::CertificateAuthority;
 use windlass::policies::{Identity, Scope, render};
 
+use crate::boot_scene::tag_route_tables;
+
 use super::scene::{BUCKET, CLUSTER, CONTROL_PLANE, LIFETIME, STRANGERS, WINDOW, WORKERS};
 
 /// The cluster's VPC and subnet, and the subnet of another one; the roles.
@@ -33,6 +35,7 @@ pub fn networks(region: &Region) -> (String, String, String) {
         };
         let (vpc, subnet) = network("10.0.0.0/16", "10.0.0.0/20");
         let (_, other) = network("10.1.0.0/16", "10.1.0.0/20");
+        tag_route_tables(ec2, &vpc, CLUSTER);
         (vpc, subnet, other)
     })
 }

@@ -118,13 +118,14 @@ impl Scene {
     /// Launches one instance, pending from now on.
     pub fn launch(&self, launch: Launch) -> InstanceId {
         let tags = launch.tagged.then(|| (CLUSTER_TAG.to_owned(), CLUSTER.to_owned()));
+        let tags = Tags::from_iter(tags);
         let subnet = if launch.in_cluster_vpc { &self.subnet } else { &self.other_subnet };
         let spec = LaunchSpec {
             image: Some(IMAGE_X86_64.to_owned()),
             instance_type: Some("m5.large".to_owned()),
             subnet: Some(subnet.clone()),
             profile: Some(ProfileSpec::Name(launch.role.to_owned())),
-            tags: [("instance".to_owned(), Tags::from_iter(tags))].into(),
+            tags: ["instance", "network-interface"].map(|it| (it.to_owned(), tags.clone())).into(),
             ..LaunchSpec::default()
         };
         let launched = self.region.with(|state, now| {
