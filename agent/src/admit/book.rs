@@ -11,7 +11,7 @@ use time::OffsetDateTime;
 
 use super::lease::{Ending, Holder, Leases, NoLease};
 use super::terrain::Terrain;
-use crate::client::s3::{Condition, Error, Store, Written};
+use crate::client::s3::{Condition, Store, Written};
 use crate::config::Network;
 use crate::exchange::InstanceId;
 
@@ -167,13 +167,8 @@ impl Book {
     }
 
     async fn fetch(&self) -> anyhow::Result<Seen> {
-        let object = match self.store.get(&self.key).await {
-            // The role may not list here, so that an absent object looks like a forbidden one. If
-            // it is there after all, the conditional write will say so.
-            Err(Error::Denied { .. }) => None,
-            other => other?,
-        };
-        let Some(object) = object else {
+        // If it is there after all, the conditional write will say so.
+        let Some(object) = self.store.find(&self.key).await? else {
             return Ok(Seen { leases: Leases::default(), etag: None });
         };
         let leases: Leases = serde_json::from_slice(&object.bytes)

@@ -139,7 +139,7 @@ impl Admitter {
 
     async fn take_back_answer(&self, user: &UserId, because: Because) -> anyhow::Result<()> {
         let key = self.keys.grant(user);
-        if let Some(object) = self.store.get(&key).await? {
+        if let Some(object) = self.store.find(&key).await? {
             let grant: Grant = serde_json::from_slice(&object.bytes)
                 .with_context(|| format!("`{key}` is not a grant"))?;
             let entry = Entry {

@@ -50,7 +50,7 @@ impl Admitter {
             Err(refusal) => return Ok(Err(refusal)),
         };
         if began.elapsed() > A_MOMENT {
-            if self.store.get(&self.keys.grant(user)).await?.is_some() {
+            if self.store.find(&self.keys.grant(user)).await?.is_some() {
                 return Err(Answered.into());
             }
             admissible = match self.judge(user, request, &group)? {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::pace::Lead;
-use crate::client::s3::{Condition, Error, Object, Store, Written};
+use crate::client::s3::{Condition, Object, Store, Written};
 use crate::exchange::InstanceId;
 
 /// Whether anybody waits for what only a leader does.
@@ -54,7 +54,7 @@ pub async fn campaign(
     term: Duration,
     now: OffsetDateTime,
 ) -> anyhow::Result<Lead> {
-    let object = read(store, key).await?;
+    let object = store.find(key).await?;
     let leader = object.as_ref().and_then(parse);
     if let Some(leader) = &leader
         && leader.instance != *own
@@ -80,7 +80,7 @@ pub async fn resign(
     own: &InstanceId,
     now: OffsetDateTime,
 ) -> anyhow::Result<()> {
-    let Some(object) = read(store, key).await? else { return Ok(()) };
+    let Some(object) = store.find(key).await? else { return Ok(()) };
     let leader = parse(&object).context("the leader object is not what this program writes")?;
     if leader.instance != *own {
         return Ok(());
@@ -89,14 +89,6 @@ pub async fn resign(
     let when = Condition::Unchanged { etag: object.etag };
     store.put(key, serde_json::to_vec(&ended)?, when).await?;
     Ok(())
-}
-
-async fn read(store: &Store, key: &str) -> Result<Option<Object>, Error> {
-    match store.get(key).await {
-        // The role may not list here: an absent object looks like a forbidden one.
-        Err(Error::Denied { .. }) => Ok(None),
-        other => other,
-    }
 }
 
 fn parse(object: &Object) -> Option<Leader> {

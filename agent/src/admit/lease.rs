@@ -15,12 +15,13 @@ use super::terrain::{QuotaReached, Terrain};
 use crate::config::{Network, overlap};
 use crate::exchange::InstanceId;
 
-/// For how long after a lease began to end its routes are deleted.
-const DELETED_FOR: Duration = Duration::from_secs(60);
+/// For how long after a lease began to end its routes are deleted: whoever does that has read of it by
+/// then ([`super::pace::ROUTES_DRIFT`]).
+const DELETED_FOR: Duration = Duration::from_secs(120);
 
 /// When an ending lease may be gone: no deletion that was begun in time is on its way any more
 /// ([`crate::client::ec2::CHANGE_TIMEOUT`] and what clocks may differ).
-const ENDED_AFTER: Duration = Duration::from_secs(90);
+const ENDED_AFTER: Duration = Duration::from_secs(150);
 
 /// Every pod CIDR that is held, or was until a moment ago.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +72,9 @@ pub enum NoLease {
     )]
     Full { pods: IpNet, mask: u8, size: u128, obstacle: String },
     /// It passes by itself.
-    #[error("all pod CIDRs of /{mask} in {pods} are leased, {ending} of them for a minute more")]
+    #[error(
+        "all pod CIDRs of /{mask} in {pods} are leased, {ending} of them for some minutes more"
+    )]
     Ending { pods: IpNet, mask: u8, ending: usize },
     #[error(transparent)]
     Quota(#[from] QuotaReached),

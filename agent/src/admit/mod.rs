@@ -191,6 +191,7 @@ impl Admitter {
         let described = described.context("looking for this instance in EC2")?;
         self.seen.lock().expect("what was seen").described(described, self.now());
         let decided = tokio::select! {
+            biased;
             decided = self.decide(user, request) => decided?,
             never = self.route(Some(&user.instance)) => match never {},
         };

@@ -85,6 +85,7 @@ impl Admitter {
                 }
             };
             tokio::select! {
+                biased;
                 () = self.board.wake.notified() => {}
                 () = sleep(pause) => {}
             }

@@ -1,10 +1,11 @@
 //! How far the routes of each holder are, told to those who wait for one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::anyhow;
-use tokio::sync::watch;
+use anyhow::Context;
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::desired::Desired;
@@ -21,14 +22,14 @@ pub enum Standing {
     Stuck(String),
 }
 
-/// Where each holder stands, as of the latest look.
-#[derive(Debug)]
-pub struct Standings(watch::Sender<BTreeMap<InstanceId, Standing>>);
-
-impl Default for Standings {
-    fn default() -> Self {
-        Self(watch::Sender::new(BTreeMap::new()))
-    }
+/// Where each holder stands, as of the latest look. Those who wait are woken in the order in which
+/// they came (a `watch` channel would wake them in any).
+#[derive(Debug, Default)]
+pub struct Standings {
+    all: Mutex<BTreeMap<InstanceId, Standing>>,
+    changed: Notify,
+    /// Cloned by each who waits.
+    waiting: Arc<()>,
 }
 
 impl Standings {
@@ -50,18 +51,19 @@ impl Standings {
             }
         };
         let all = desired.holders.iter().map(|it| (it.instance.clone(), of(&it.instance)));
-        self.0.send_replace(all.collect());
+        *self.all.lock().expect("the standings") = all.collect();
+        self.changed.notify_waiters();
     }
 
     /// How many wait for what is being done.
     pub fn underway(&self) -> usize {
-        let all = self.0.borrow();
+        let all = self.all.lock().expect("the standings");
         all.values().filter(|standing| **standing == Standing::Underway).count()
     }
 
     /// Whether anybody waits.
     pub fn awaited(&self) -> bool {
-        self.0.receiver_count() > 0
+        Arc::strong_count(&self.waiting) > 1
     }
 
     /// Waits until the holder's routes are real, or it is said why they will not be. Fails after
@@ -71,16 +73,21 @@ impl Standings {
         instance: &InstanceId,
         patience: Duration,
     ) -> anyhow::Result<Result<(), String>> {
-        let mut changes = self.0.subscribe();
-        let settled = changes
-            .wait_for(|all| matches!(all.get(instance), Some(Standing::Real | Standing::Stuck(_))));
-        let found = match timeout(patience, settled).await {
-            Ok(found) => found?,
-            Err(_) => return Err(anyhow!("its routes are not real yet")),
+        let _waiting = self.waiting.clone();
+        let settled = async {
+            loop {
+                let changed = self.changed.notified();
+                match self.of(instance) {
+                    Some(Standing::Real) => return Ok(()),
+                    Some(Standing::Stuck(why)) => return Err(why),
+                    Some(Standing::Underway) | None => changed.await,
+                }
+            }
         };
-        match found.get(instance) {
-            Some(Standing::Stuck(why)) => Ok(Err(why.clone())),
-            _ => Ok(Ok(())),
-        }
+        timeout(patience, settled).await.context("its routes are not real yet")
+    }
+
+    fn of(&self, instance: &InstanceId) -> Option<Standing> {
+        self.all.lock().expect("the standings").get(instance).cloned()
     }
 }

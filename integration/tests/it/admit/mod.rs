@@ -7,6 +7,7 @@ mod cluster;
 mod control_plane;
 mod invariants;
 mod kubernetes;
+mod roads;
 mod scene;
 mod simulation;
 mod storm;

@@ -12,7 +12,7 @@ use aws_credential_types::provider::SharedCredentialsProvider;
 use integration::region::ec2::{IMAGE_X86_64, InstanceState, LaunchSpec, Order, ProfileSpec, Tags};
 use integration::region::inprocess::InProcess;
 use integration::region::s3::Versioning;
-use integration::region::{Profile, Region, Settings};
+use integration::region::{Profile, Region, Settings, State};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -26,6 +26,7 @@ use windlass::pki::{CertificateAuthority, PrivateKey};
 use windlass::policies::CLUSTER_TAG;
 
 use super::cluster::{config, networks};
+use crate::boot_scene::tag_route_tables;
 
 pub const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 pub const BUCKET: &str = "acme-kubernetes";
@@ -133,6 +134,18 @@ impl Scene {
             state.ec2.launch(&mut state.ids, &state.iam, &order).expect("room for an instance")
         });
         launched[0].parse().expect("an instance id")
+    }
+
+    /// So many tagged route tables more in the cluster's VPC.
+    pub fn add_route_tables(&self, more: usize) {
+        self.region.with(|state, _| {
+            let State { ec2, ids, .. } = state;
+            let vpc = ec2.subnet(&self.subnet).expect("the subnet").vpc.clone();
+            for _ in 0..more {
+                ec2.create_route_table(ids, &vpc).expect("a table");
+            }
+            tag_route_tables(ec2, &vpc, CLUSTER);
+        });
     }
 
     pub fn terminate(&self, instance: &InstanceId) {
