@@ -17,7 +17,7 @@ use super::characters::{Fate, RIGHT, WRONG, live};
 use super::roads::Roads;
 use super::scene::{CONTROL_PLANE, Launch, Scene};
 
-const SEEDS: u64 = 12;
+const SEEDS: u64 = 200;
 
 /// After the last answer: what is written after a grant is written.
 const SETTLED: Duration = Duration::from_secs(20);
