@@ -85,7 +85,7 @@ pub const ROUTES_DRIFT: Duration = Duration::from_secs(60);
 /// The same, where an answer waits for what another admitter does.
 pub const ROUTES_AWAITED: Duration = Duration::from_secs(10);
 
-/// Between two looks of which the second is there because the first has not helped.
+/// Between two looks, also where the first has failed, or has not helped.
 pub const ROUTES_DOUBTED: Duration = Duration::from_secs(2);
 
 /// Between two looks at what terminated instances left. A follower lets most pass.

@@ -58,6 +58,8 @@ struct Keeper {
     work: Work,
     complaints: Complaints,
     led: bool,
+    /// When EC2 was asked last, whether it answered or not.
+    asked: Option<Instant>,
 }
 
 impl Board {
@@ -128,12 +130,16 @@ impl Admitter {
         only: Option<&InstanceId>,
     ) -> anyhow::Result<Duration> {
         let leads = self.lead() == Lead::Leader;
-        if leads && !std::mem::replace(&mut keeper.led, leads) {
+        let led = std::mem::replace(&mut keeper.led, leads);
+        if leads && !led {
             // Whoever led before has made changes since.
             keeper.view.doubt();
         }
-        keeper.led = leads;
-        let looked = self.look_if_due(keeper, leads).await?;
+        let looked = self.look_if_due(keeper, leads).await.unwrap_or_else(|error| {
+            // What was seen last is enough to go on, though not to forget anything by it.
+            tracing::warn!("the VPC's route tables are not seen for now: {error:#}");
+            false
+        });
         let (Some(tables), Some(mut leases)) = (keeper.view.tables(), self.book.known().await)
         else {
             return Ok(pace::AFTER_FAILURE);
@@ -161,17 +167,14 @@ impl Admitter {
         let now = Instant::now();
         let often = !leads && self.board.standings.awaited();
         let age = if often { pace::ROUTES_AWAITED } else { pace::ROUTES_DRIFT };
-        let due = match (keeper.view.age(now), keeper.view.read()) {
-            (Some(known), _) => known >= age,
-            // A doubt costs a look, but not one after the other.
-            (None, Some(read)) => now - read >= pace::ROUTES_DOUBTED,
-            (None, None) => true,
-        };
-        if due {
-            let (tables, _) = try_join!(self.route_tables(), self.book.read())?;
-            keeper.view.described(tables, now);
+        let lately = keeper.asked.is_some_and(|at| now - at < pace::ROUTES_DOUBTED);
+        if lately || keeper.view.age(now).is_some_and(|known| known < age) {
+            return Ok(false);
         }
-        Ok(due)
+        keeper.asked = Some(now);
+        let (tables, _) = try_join!(self.route_tables(), self.book.read())?;
+        keeper.view.described(tables, now);
+        Ok(true)
     }
 
     async fn route_tables(&self) -> anyhow::Result<Vec<RouteTable>> {

@@ -35,11 +35,6 @@ impl View {
         if self.doubted { None } else { Some(now - self.read?) }
     }
 
-    /// When EC2 was asked last.
-    pub fn read(&self) -> Option<Instant> {
-        self.read
-    }
-
     /// The next look has to ask EC2 again.
     pub fn doubt(&mut self) {
         self.doubted = true;

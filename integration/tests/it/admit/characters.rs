@@ -81,6 +81,7 @@ pub async fn live(
         role: if character == RoleNotListed { STRANGERS } else { Launch::WORKER.role },
         in_cluster_vpc: character != OtherVpc,
         tagged: character != NotTagged,
+        ..Launch::WORKER
     });
     scene.until_running(&instance).await;
     let machine = scene.machine(&instance).await;

@@ -8,6 +8,7 @@ mod control_plane;
 mod invariants;
 mod kubernetes;
 mod roads;
+mod route_faults;
 mod scene;
 mod simulation;
 mod storm;

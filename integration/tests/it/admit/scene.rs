@@ -9,7 +9,9 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use integration::region::ec2::{IMAGE_X86_64, InstanceState, LaunchSpec, Order, ProfileSpec, Tags};
+use integration::region::ec2::{
+    IMAGE_X86_64, InstanceState, InterfaceSpec, LaunchSpec, Order, ProfileSpec, Tags,
+};
 use integration::region::inprocess::InProcess;
 use integration::region::s3::Versioning;
 use integration::region::{Profile, Region, Settings, State};
@@ -64,10 +66,13 @@ pub struct Launch {
     /// Into the cluster's VPC, or another one.
     pub in_cluster_vpc: bool,
     pub tagged: bool,
+    /// How many network interfaces it has, all in one subnet.
+    pub interfaces: u32,
 }
 
 impl Launch {
-    pub const WORKER: Self = Self { role: WORKERS, in_cluster_vpc: true, tagged: true };
+    pub const WORKER: Self =
+        Self { role: WORKERS, in_cluster_vpc: true, tagged: true, interfaces: 1 };
 }
 
 /// An instance and its way into AWS.
@@ -121,10 +126,15 @@ impl Scene {
         let tags = launch.tagged.then(|| (CLUSTER_TAG.to_owned(), CLUSTER.to_owned()));
         let tags = Tags::from_iter(tags);
         let subnet = if launch.in_cluster_vpc { &self.subnet } else { &self.other_subnet };
+        let interface = |device_index| InterfaceSpec {
+            device_index,
+            subnet: Some(subnet.clone()),
+            ..InterfaceSpec::default()
+        };
         let spec = LaunchSpec {
             image: Some(IMAGE_X86_64.to_owned()),
             instance_type: Some("m5.large".to_owned()),
-            subnet: Some(subnet.clone()),
+            interfaces: (0..launch.interfaces).map(interface).collect(),
             profile: Some(ProfileSpec::Name(launch.role.to_owned())),
             tags: ["instance", "network-interface"].map(|it| (it.to_owned(), tags.clone())).into(),
             ..LaunchSpec::default()
