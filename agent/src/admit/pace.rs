@@ -32,7 +32,7 @@ impl Crowd {
 }
 
 /// Between two looks under the keys of those few who are expected.
-pub const DOORSTEP: Duration = Duration::from_millis(50);
+pub const DOORSTEP: Duration = Duration::from_millis(25);
 
 /// A look that takes longer is given up; the next one, or a listing, finds the request.
 pub const LOOK: Duration = Duration::from_millis(500);
