@@ -18,7 +18,7 @@ use ipnet::Ipv4Net;
 use windlass::policies::{self, CLUSTER_TAG, Identity, Scope};
 
 use crate::region::call::ServiceError;
-use crate::region::ec2::{Instance, Tags};
+use crate::region::ec2::{Instance, Tags, Towards};
 use crate::region::iam::{ADMINISTRATOR, Credentials};
 use crate::region::inprocess::InProcess;
 use crate::region::s3::kms::Home;
@@ -91,6 +91,13 @@ impl Account {
         for subnet in &subnets {
             state.ec2.associate(ids, &table, subnet).map_err(service_error)?;
         }
+        let gateway = state.ec2.create_internet_gateway(ids);
+        state.ec2.attach_internet_gateway(&gateway, &vpc).map_err(service_error)?;
+        let everything = Ipv4Net::default().into();
+        state
+            .ec2
+            .create_route(&table, everything, &Towards::Gateway(gateway), settings.start)
+            .map_err(service_error)?;
         let tag = Tags::from([(CLUSTER_TAG.to_owned(), cluster.to_owned())]);
         for resource in subnets.iter().chain([&table, &vpc]) {
             state.ec2.tag(resource, &tag).map_err(service_error)?;

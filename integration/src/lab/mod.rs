@@ -18,4 +18,5 @@ pub mod node;
 pub mod progress;
 pub mod run;
 pub mod running;
+pub mod service_proxy;
 pub mod site;

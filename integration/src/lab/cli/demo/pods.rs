@@ -16,7 +16,7 @@ use crate::lab::progress::Progress;
 use crate::lab::run::output;
 
 const PATIENCE: Duration = Duration::from_secs(90);
-const PORT: u16 = 8080;
+pub const PORT: u16 = 8080;
 
 /// kubectl with the lab's kubeconfig.
 pub struct Kubectl<'a> {
@@ -48,7 +48,12 @@ impl<'a> Kubectl<'a> {
         kubectl
     }
 
-    fn create(&self, objects: &Value) -> Result<()> {
+    /// The command with the lab's tools on its path.
+    pub fn with_tools<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.envs(self.variables)
+    }
+
+    pub fn create(&self, objects: &Value) -> Result<()> {
         let mut create = self.command(&["create", "--filename", "-"]);
         let mut child =
             create.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
@@ -65,7 +70,7 @@ impl<'a> Kubectl<'a> {
     }
 
     /// Again until it succeeds: what controllers make is there a little later.
-    fn eventually<T>(&self, what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    pub fn eventually<T>(&self, what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let started = Instant::now();
         loop {
             match attempt() {
@@ -106,7 +111,7 @@ fn object(node: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name(node)},
+        "metadata": {"name": name(node), "labels": {"app": "web"}},
         "spec": {
             "nodeSelector": {"kubernetes.io/hostname": node},
             // The one on the control-plane node must bear its taint.
