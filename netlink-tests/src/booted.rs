@@ -67,7 +67,7 @@ pub fn second_eni() {
 }
 
 impl Booted {
-    pub fn new() -> Self {
+    pub fn once() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("windlass-booted-{}-{count}", std::process::id());

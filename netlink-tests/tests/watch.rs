@@ -20,7 +20,7 @@ const BLACKHOLE: &str = "route blackhole 10.64.3.64/26 metric 4096";
 /// A node with one ENI on which everything is as planned, and who keeps it.
 async fn kept() -> (Booted, Keeper) {
     first_eni();
-    let booted = Booted::new();
+    let booted = Booted::once();
     let mut keeper = booted.keeper();
     assert!(!changes(&until_quiet(&mut keeper).await).is_empty());
     assert_eq!(ours(&booted.wanted_of_one_eni()).await, planned(&booted.wanted_of_one_eni()));
@@ -48,7 +48,7 @@ const WAYS: Stirred = Stirred { ways: true, ..Stirred::NOTHING };
 fn its_own_changes_wake_it_once_more_and_then_there_is_quiet() {
     in_new_namespace(async || {
         first_eni();
-        let booted = Booted::new();
+        let booted = Booted::once();
         let mut keeper = booted.keeper();
         let looks = until_quiet(&mut keeper).await;
         let made = booted.wanted_of_one_eni().routes.len();
@@ -101,7 +101,7 @@ fn what_networkd_removes_when_it_starts_is_put_back() {
     in_new_namespace(async || {
         first_eni();
         second_eni();
-        let booted = Booted::new();
+        let booted = Booted::once();
         let wanted = booted.wanted(|_| ());
         let mut keeper = booted.keeper();
         until_quiet(&mut keeper).await;
@@ -166,7 +166,7 @@ fn somebody_elses_routes_do_not_wake_it_and_one_in_the_place_of_ours_does() {
 fn where_the_kernel_could_not_tell_all_everything_is_looked_at_and_nothing_is_lost() {
     in_new_namespace(async || {
         first_eni();
-        let booted = Booted::new();
+        let booted = Booted::once();
         let mut keeper = booted.keeper_with_buffer(Some(4096));
         until_quiet(&mut keeper).await;
         let theirs = |n: u32| format!("route add 172.16.{}.{}/32 dev ens5\n", n / 250, n % 250);

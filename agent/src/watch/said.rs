@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::look::Look;
-use super::strife::Quarrel;
+use super::strife::{LONGEST, Quarrel};
 use crate::converge::network::Foreign;
 use crate::host::Stirred;
 
@@ -91,10 +91,11 @@ impl Said {
                 self.quarrels.insert(what.clone());
                 Line::Warning(format!(
                     "{what}: put back {times} times within {} s, and somebody takes it away every \
-                     time; from now on it is put back after waits, of 64 s at most\n\
+                     time; from now on it is put back after waits, of {} s at most\n\
                      hint: `ip monitor` and `nft monitor` show when; who restarts, or cleans up, \
                      at that time?",
-                    within.as_secs()
+                    within.as_secs(),
+                    LONGEST.as_secs()
                 ))
             }
             Quarrel::Over { what, times } => {

@@ -9,7 +9,7 @@ const AT_ONCE: u32 = 3;
 
 /// The first wait, and the longest.
 const WAIT: Duration = Duration::from_secs(1);
-const LONGEST: Duration = Duration::from_secs(64);
+pub(super) const LONGEST: Duration = Duration::from_secs(64);
 
 /// Over is what has lasted for so many of its last wait, or of [`WAIT`].
 const CALM: u32 = 10;
