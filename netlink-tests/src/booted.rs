@@ -19,7 +19,8 @@ use windlass::plan::network::PodNetwork;
 use windlass::watch::Look;
 use windlass::watch::network::{Keeper, Keeping};
 
-use crate::{ip_batch, node};
+use crate::ip_batch;
+use crate::node::{one_eni, ours, planned};
 
 const FACTS: &str = include_str!("../../agent/tests/golden/two-enis/facts.json");
 const GRANT: &str = include_str!("../../agent/tests/golden/two-enis/grant.json");
@@ -44,7 +45,7 @@ pub fn first_eni() {
     for all in ["all", "default"] {
         fs::write(format!("/proc/sys/net/ipv6/conf/{all}/accept_dad"), "0").expect("written");
     }
-    node::one_eni();
+    one_eni();
     as_of_an_instance();
 }
 
@@ -64,6 +65,16 @@ pub fn second_eni() {
         "link add ens6 mtu 9001 type veth peer name router6 mtu 9001\n\
          link set router6 up master vpc\nlink set ens6 up\naddr add 10.0.2.5/24 dev ens6\n",
     );
+}
+
+/// A node with one ENI on which everything is as planned, and who keeps it.
+pub async fn kept() -> (Booted, Keeper) {
+    first_eni();
+    let booted = Booted::once();
+    let mut keeper = booted.keeper();
+    assert!(!changes(&until_quiet(&mut keeper).await).is_empty());
+    assert_eq!(ours(&booted.wanted_of_one_eni()).await, planned(&booted.wanted_of_one_eni()));
+    (booted, keeper)
 }
 
 impl Booted {

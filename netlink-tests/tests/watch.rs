@@ -4,10 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
-use netlink_tests::booted::{
-    Booted, as_of_an_instance, changes, first_eni, next, second_eni, until_quiet,
-};
-use netlink_tests::node::{configure, foreign, ours, planned};
+use netlink_tests::booted::{Booted, changes, first_eni, kept, next, second_eni, until_quiet};
+use netlink_tests::node::{foreign, ours, planned};
 use netlink_tests::{in_new_namespace, ip, ip_batch, nft, nft_file};
 use windlass::host::Stirred;
 use windlass::plan::network::PodNetwork;
@@ -16,16 +14,6 @@ use windlass::watch::{Look, Quarrel};
 
 const FILTER: &str = "nftables' table inet windlass";
 const BLACKHOLE: &str = "route blackhole 10.64.3.64/26 metric 4096";
-
-/// A node with one ENI on which everything is as planned, and who keeps it.
-async fn kept() -> (Booted, Keeper) {
-    first_eni();
-    let booted = Booted::once();
-    let mut keeper = booted.keeper();
-    assert!(!changes(&until_quiet(&mut keeper).await).is_empty());
-    assert_eq!(ours(&booted.wanted_of_one_eni()).await, planned(&booted.wanted_of_one_eni()));
-    (booted, keeper)
-}
 
 /// One look puts all back, within a second, and the one after it finds nothing to do.
 async fn repaired(keeper: &mut Keeper, wanted: &PodNetwork) -> Look {
@@ -178,89 +166,6 @@ fn where_the_kernel_could_not_tell_all_everything_is_looked_at_and_nothing_is_lo
         let look = repaired(&mut keeper, &booted.wanted_of_one_eni()).await;
         assert_eq!((look.what, look.lost), (Stirred::EVERYTHING, 1), "{look:?}");
         assert_eq!(look.changes.len(), 5, "four routes and the table: {look:?}");
-    });
-}
-
-#[test]
-fn another_mtu_is_that_of_the_routes_and_of_pods_to_come() {
-    in_new_namespace(async || {
-        let (booted, mut keeper) = kept().await;
-        let conflist = booted.path("etc/cni/net.d/10-windlass.conflist");
-        let mtu = || {
-            let text = std::fs::read_to_string(&conflist).expect("a conflist");
-            let text = text.split("\"mtu\": ").nth(1).expect("an MTU");
-            text.chars().take_while(char::is_ascii_digit).collect::<String>()
-        };
-        assert_eq!(mtu(), "9001");
-        ip("link set ens5 mtu 1500");
-        let looks = until_quiet(&mut keeper).await;
-        let anew = looks[0].planned_anew.as_deref();
-        assert_eq!(anew, Some("ens5 with an MTU of 1500, router fe80::8f1:ff:fe00:1"));
-        assert!(looks.iter().all(|look| look.is_well() && look.quarrels.is_empty()), "{looks:#?}");
-        assert_eq!(
-            (mtu().as_str(), ip("route get 10.65.0.1").contains("mtu 1500")),
-            ("1500", true)
-        );
-        assert!(ip("route get fd00:64:0:99::1").contains("mtu 1500"));
-        assert_eq!(ours(&booted.wanted_of_one_eni()).await.0.len(), 4, "and none is left over");
-    });
-}
-
-#[test]
-fn an_interface_that_comes_back_has_its_routes_again() {
-    in_new_namespace(async || {
-        let (booted, mut keeper) = kept().await;
-        ip("link del ens5");
-        let gone = until_quiet(&mut keeper).await;
-        let failed = &gone.last().expect("a look").failed;
-        assert!(failed.iter().all(|it| it.contains("ens5")) && !failed.is_empty(), "{failed:#?}");
-        let left = ours(&booted.wanted_of_one_eni()).await.0.len();
-        assert_eq!(left, 2, "packets for pods that are gone still end here");
-
-        ip_batch(
-            "link del vpc\n\
-             link add ens5 mtu 9001 type veth peer name router mtu 9001\nlink set router up\n",
-        );
-        configure();
-        as_of_an_instance();
-        let wanted = booted.wanted_of_one_eni();
-        let back = until_quiet(&mut keeper).await;
-        assert!(back.last().expect("a look").failed.is_empty(), "{back:#?}");
-        assert_eq!(ours(&wanted).await, planned(&wanted));
-        let accepts = std::fs::read_to_string("/proc/sys/net/ipv6/conf/ens5/accept_ra");
-        assert_eq!(accepts.expect("a setting").trim(), "2", "a new interface begins with 1");
-    });
-}
-
-#[test]
-fn an_interface_that_is_called_otherwise_now_is_found_by_its_address() {
-    in_new_namespace(async || {
-        let (booted, mut keeper) = kept().await;
-        ip_batch(
-            "link set ens5 down\nlink set ens5 name ens9\nlink set ens9 up\n\
-             addr add 2001:db8:0:1::5/64 dev ens9 nodad\n",
-        );
-        until_quiet(&mut keeper).await;
-        let wanted = booted.wanted(|host| {
-            host.other_interfaces.clear();
-            host.interface = "ens9".to_owned();
-        });
-        assert_eq!(ours(&wanted).await.0.len(), 4);
-        assert!(ip("route get 10.65.0.1").contains("via 10.0.1.1 dev ens9"));
-    });
-}
-
-#[test]
-fn a_second_eni_brings_its_rules_and_takes_them_along() {
-    in_new_namespace(async || {
-        let (booted, mut keeper) = kept().await;
-        second_eni();
-        until_quiet(&mut keeper).await;
-        let wanted = booted.wanted(|_| ());
-        assert_eq!(ours(&wanted).await, planned(&wanted));
-        ip("link del ens6");
-        until_quiet(&mut keeper).await;
-        assert_eq!(ours(&wanted).await, planned(&booted.wanted_of_one_eni()));
     });
 }
 
