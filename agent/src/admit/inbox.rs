@@ -69,7 +69,7 @@ impl Admitter {
                 let pause = self.answer_listed(crowd, &mut under_way).await;
                 listing_due = now + pause;
             }
-            let next = if awaited.is_empty() { listing_due } else { now + pace::DOORSTEP };
+            let next = if awaited.is_empty() { listing_due } else { now + self.patience(&awaited) };
             tokio::select! {
                 biased;
                 () = self.somebody_came.notified() => listing_due = Instant::now(),
