@@ -13,6 +13,7 @@ mod conformance;
 mod lab_daemon;
 mod lab_given_up;
 mod lab_kubernetes;
+mod lab_network;
 mod lab_node;
 mod lab_operator;
 mod lab_scene;
