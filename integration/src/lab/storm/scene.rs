@@ -279,6 +279,11 @@ impl Scene {
         })
     }
 
+    /// Whether there is an object of that key now.
+    pub fn has(&self, key: &str) -> bool {
+        self.region.with(|state, _| state.s3.object(BUCKET, key).is_some())
+    }
+
     /// Every content that the key ever had, oldest first; none where it was deleted.
     pub fn history(&self, key: &str) -> Vec<Option<Vec<u8>>> {
         self.region.with(|state, _| {
