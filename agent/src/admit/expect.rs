@@ -38,7 +38,7 @@ impl Admitter {
                 self.somebody_came.notify_one();
             }
             announced = expected;
-            tokio::time::sleep(pace::instances(self.lead(), self.board.underway())).await;
+            tokio::time::sleep(pace::instances(self.lead(), self.board.backlog())).await;
         }
     }
 

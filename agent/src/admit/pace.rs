@@ -62,14 +62,14 @@ pub fn inbox(lead: Lead, crowd: Crowd) -> Duration {
     }
 }
 
-/// Until the next listing of the cluster's instances, `underway` of which wait for routes.
-/// DescribeInstances costs nothing and, filtered and paged, is allowed ten times as often ("Request
-/// throttling for the Amazon EC2 API"). Where more wait than the throttle lets through at once, a
-/// newcomer would wait anyway.
-pub fn instances(lead: Lead, underway: usize) -> Duration {
-    match (lead, underway) {
-        (Lead::Leader, ..50) => Duration::from_secs(3),
-        _ => Duration::from_secs(8),
+/// Until the next listing of the cluster's instances. DescribeInstances costs nothing and, filtered
+/// and paged, is allowed ten times as often ("Request throttling for the Amazon EC2 API"). A newcomer
+/// for whose routes there would be no token within the `backlog` misses nothing by being seen late.
+pub fn instances(lead: Lead, backlog: Duration) -> Duration {
+    const SELDOM: Duration = Duration::from_secs(8);
+    match lead {
+        Lead::Leader if backlog < SELDOM => Duration::from_secs(3),
+        _ => SELDOM,
     }
 }
 

@@ -20,3 +20,4 @@ pub mod run;
 pub mod running;
 pub mod service_proxy;
 pub mod site;
+pub mod storm;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine;
+use integration::lab::storm::scene::tag_route_tables;
 use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
 use integration::region::ec2::{
     Author, IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Route, Tags, Target,
@@ -270,15 +271,6 @@ fn foundations(region: &Region, credentials_delay: Duration) -> (String, String)
         tag_route_tables(&mut state.ec2, &vpc, CLUSTER);
         (vpc, subnet.expect("a subnet"))
     })
-}
-
-/// As an operator does who gives a VPC's route tables to a cluster.
-pub fn tag_route_tables(ec2: &mut integration::region::ec2::Ec2, vpc: &str, cluster: &str) {
-    let tags = Tags::from([(CLUSTER_TAG.to_owned(), cluster.to_owned())]);
-    let tables = ec2.route_tables().filter(|table| table.vpc == vpc);
-    for table in tables.map(|table| table.id.clone()).collect::<Vec<_>>() {
-        ec2.tag(&table, &tags).expect("a table of this VPC");
-    }
 }
 
 /// The one instance of an Auto Scaling group with a launch hook.

@@ -38,3 +38,4 @@ mod region_s3;
 mod region_s3_wire;
 mod region_signatures;
 mod region_simulated;
+mod storm_routes;

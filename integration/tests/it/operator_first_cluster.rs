@@ -28,7 +28,7 @@ use windlass::operator::{Cluster, authority, bucket, nodes, reports, revisions, 
 use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
 use crate::boot_apiserver::{ApiServer, READY};
-use crate::boot_scene::{folder, spec, tag_route_tables};
+use crate::boot_scene::{folder, spec};
 use crate::operator_scene::{BUCKET, KMS_KEY, sdk_in};
 
 /// The region, the operator, and where everything is.

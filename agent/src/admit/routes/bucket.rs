@@ -48,10 +48,14 @@ impl Buckets {
 
     /// How long until there is a token of `action`.
     pub fn wait(&mut self, action: &'static str, now: Instant) -> Duration {
+        self.backlog(action, 1, now).max(self.bucket(action, now).not_before - now)
+    }
+
+    /// How long until there have been tokens for so many `requests` of `action`.
+    pub fn backlog(&mut self, action: &'static str, requests: u32, now: Instant) -> Duration {
         let bucket = self.bucket(action, now);
-        let missing = (1.0 - bucket.tokens).max(0.0);
-        let filling = Duration::from_secs_f64(missing / bucket.per_second);
-        filling.max(bucket.not_before - now)
+        let missing = (f64::from(requests) - bucket.tokens).max(0.0);
+        Duration::from_secs_f64(missing / bucket.per_second)
     }
 
     /// AWS refused a request for being one too many.
@@ -88,6 +92,7 @@ mod tests {
         let (mut buckets, start) = (Buckets::default(), Instant::now());
         assert_eq!(taken(&mut buckets, start), 50);
         assert_eq!(buckets.wait(ACTION, start), Duration::from_millis(200));
+        assert_eq!(buckets.backlog(ACTION, 1450, start), Duration::from_secs(290));
         assert_eq!(taken(&mut buckets, start + Duration::from_secs(2)), 10);
         assert_eq!(taken(&mut buckets, start + Duration::from_secs(100)), 50);
     }

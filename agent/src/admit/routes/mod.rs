@@ -47,6 +47,7 @@ pub struct Board {
     standings: Standings,
     /// What the tables leave for leases; none, if they were never read.
     terrain: Mutex<Option<Arc<Terrain>>>,
+    backlog: Mutex<Duration>,
     /// There is something to do.
     wake: Notify,
 }
@@ -66,6 +67,11 @@ impl Board {
     /// How many holders' routes are not real yet.
     pub fn underway(&self) -> usize {
         self.standings.underway()
+    }
+
+    /// How long EC2's throttle makes everybody wait who comes now.
+    pub fn backlog(&self) -> Duration {
+        *self.backlog.lock().expect("the backlog")
     }
 }
 
@@ -157,7 +163,9 @@ impl Admitter {
             worked.done.iter().for_each(|what| self.counters.count(what.action()));
         }
         let left = self.tell(keeper, &leases, &desired);
-        let pause = keeper.work.wait(&left.changes, Instant::now()).filter(|_| leads);
+        let now = Instant::now();
+        *self.board.backlog.lock().expect("the backlog") = keeper.work.backlog(&left.changes, now);
+        let pause = keeper.work.wait(&left.changes, now).filter(|_| leads);
         let rest = pace::routes(self.lead(), self.board.standings.awaited());
         Ok(pause.map_or(rest, |pause| pause.max(pace::ROUND).min(rest)))
     }

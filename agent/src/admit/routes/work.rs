@@ -89,6 +89,15 @@ impl Work {
         waits.min()
     }
 
+    /// How long EC2's throttle makes all of `changes` take.
+    pub fn backlog(&mut self, changes: &[Change], now: Instant) -> Duration {
+        let mut requests = BTreeMap::<_, u32>::new();
+        changes.iter().for_each(|it| *requests.entry(it.what.action()).or_default() += 1);
+        let each =
+            requests.into_iter().map(|(action, count)| self.buckets.backlog(action, count, now));
+        each.max().unwrap_or_default()
+    }
+
     /// Why the routes of `instance` do not become real, where somebody has to put that right.
     pub fn stuck(&self, instance: &InstanceId) -> Option<String> {
         let mut held = self.held.values().filter(|it| it.holder.as_ref() == Some(instance));

@@ -20,7 +20,7 @@ use windlass::pki::{PrivateKey, Subject};
 
 use super::agent::Agent;
 use super::control_plane::{ControlPlane, Programs, free_port};
-use super::scene::{CONTROL_PLANE, Launch, Machine, Scene};
+use super::scene::{CONTROL_PLANE, Launch, Machine, Scene, Setting};
 
 /// A region whose time is the real one, and an API server's address at which nobody answers yet.
 struct World {
@@ -36,7 +36,8 @@ impl World {
         let now = time::OffsetDateTime::now_utc();
         let port = free_port();
         let endpoint = format!("https://localhost:{port}");
-        let scene = Scene::at(now, 1, Profile::None, &endpoint);
+        let setting = Setting { now, endpoint, ..Setting::usual(1, Profile::None) };
+        let scene = Scene::with(&setting);
         let region = tokio::spawn(scene.region.clone().run());
         Self { scene, port, programs, tasks: vec![region] }
     }
