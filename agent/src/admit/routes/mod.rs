@@ -26,6 +26,7 @@ use tokio::try_join;
 
 use self::desired::Desired;
 use self::diff::Diff;
+pub use self::standing::NotYet;
 use self::standing::Standings;
 use self::view::View;
 use self::work::Work;
