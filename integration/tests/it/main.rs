@@ -30,6 +30,8 @@ mod region_fixture;
 mod region_forwarding;
 mod region_hops;
 mod region_imds;
+mod region_ipv6;
+mod region_ipv6_addresses;
 mod region_policies;
 mod region_routes;
 mod region_s3;
