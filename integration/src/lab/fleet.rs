@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
@@ -19,7 +19,7 @@ use super::account::{self, Account};
 use super::artifacts::containerd_store;
 use super::certificates::Authority;
 use super::control_plane::{self, ControlPlane};
-use super::network::{Attachment, Namespace, Router, dhcp};
+use super::network::{Attachment, Namespace, Provisioning, Router, dhcp};
 use super::node::{self, Node, Spec, cgroups};
 use super::site::Site;
 use crate::region::ec2::Instance;
@@ -175,7 +175,7 @@ impl Machine {
 struct Running {
     node: Arc<Node>,
     attachment: Attachment,
-    dhcp: JoinHandle<()>,
+    provisioning: Provisioning,
 }
 
 impl Room {
@@ -198,7 +198,8 @@ impl Room {
     async fn switch_on(self: &Arc<Self>, id: &str) -> Result<Running> {
         let instance = self.region.with(|state, _| state.ec2.instance(id).cloned());
         let instance = instance.with_context(|| format!("EC2 knows no instance `{id}`"))?;
-        let attachment = self.attachment(&instance)?;
+        let attachment = self.region.with(|state, _| Attachment::of(&state.ec2, id));
+        let attachment = attachment.with_context(|| format!("{id} has no network interface"))?;
         let authority = if account::is_control_plane(&instance) {
             Some(self.cluster_authority().await?)
         } else {
@@ -216,15 +217,14 @@ impl Room {
             resolver: self.resolver,
             domain: self.domain.clone(),
         };
-        let socket = dhcp::listen(self.router.namespace(), &offer)?;
-        let dhcp = tokio::spawn(dhcp::serve(socket, offer));
+        let provisioning = Provisioning::start(self.router.namespace(), offer)?;
         let (room, spec) = (self.clone(), self.spec(&instance, &namespace));
         let node = tokio::task::spawn_blocking(move || Node::start(&room.program, spec)).await??;
-        Ok(Running { node: Arc::new(node), attachment, dhcp })
+        Ok(Running { node: Arc::new(node), attachment, provisioning })
     }
 
     async fn switch_off(self: &Arc<Self>, running: Running) -> Result<()> {
-        running.dhcp.abort();
+        drop(running.provisioning);
         let room = self.clone();
         tokio::task::spawn_blocking(move || {
             running.node.end(POWER_OFF)?;
@@ -299,23 +299,6 @@ impl Room {
 
     fn name(&self, id: &str) -> String {
         format!("{}-{id}", self.prefix)
-    }
-
-    fn attachment(&self, instance: &Instance) -> Result<Attachment> {
-        self.region.with(|state, _| {
-            let interfaces = state.ec2.interfaces_of(&instance.id);
-            let primary = interfaces
-                .first()
-                .with_context(|| format!("{} has no network interface", instance.id))?;
-            let subnet =
-                state.ec2.subnet(&instance.subnet).map_err(|error| anyhow!("{}", error.message))?;
-            Ok(Attachment {
-                instance_id: instance.id.clone(),
-                mac: primary.mac.clone(),
-                address: instance.address,
-                subnet: subnet.cidr,
-            })
-        })
     }
 
     /// The cluster's authority as the operator reads it from S3.
