@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -18,7 +19,7 @@ use tokio::task::JoinHandle;
 use super::account::{self, Account};
 use super::artifacts::containerd_store;
 use super::certificates::Authority;
-use super::control_plane::{self, ControlPlane};
+use super::control_plane::ControlPlane;
 use super::network::{Attachment, Namespace, Provisioning, Router, dhcp};
 use super::node::{self, Node, Spec, cgroups};
 use super::site::Site;
@@ -269,11 +270,11 @@ impl Room {
             site.install(&self.debian, &spec.upper())?;
             containerd_store::copy(&self.images, &spec.folder.join("containerd"))?;
             if let Some(authority) = authority {
-                let services = control_plane::SERVICES.parse()?;
+                let ipv6 = attachment.ipv6.and_then(|ipv6| ipv6.address).map(IpAddr::V6);
                 let control_plane = ControlPlane {
-                    address: instance.address,
+                    addresses: [instance.address.into()].into_iter().chain(ipv6).collect(),
                     names: vec![self.api.clone()],
-                    services,
+                    services: self.account.family.services(),
                     certificate_lifetime: self.certificate_lifetime,
                 };
                 control_plane.install(authority, &spec.upper())?;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -132,7 +133,9 @@ fn check(kubectl: &Kubectl<'_>, node: &Status, running_ms: u128) -> Result<Answe
     let pod = name(&node.instance);
     let address = kubectl.run(&["get", "pod", &pod, "--output", "jsonpath={.status.podIP}"])?;
     let pid = node.pid.with_context(|| format!("the machine of {} is off", node.instance))?;
-    let url = format!("http://{address}:{PORT}/hostname");
+    let address: IpAddr =
+        address.parse().with_context(|| format!("the address of {pod} is `{address}`"))?;
+    let url = format!("http://{}/hostname", SocketAddr::new(address, PORT));
     let said = output(&mut Node::command(
         pid,
         ["curl", "--silent", "--show-error", "--max-time", "5", &url],
@@ -145,5 +148,6 @@ fn check(kubectl: &Kubectl<'_>, node: &Status, running_ms: u128) -> Result<Answe
     ensure!(logs.contains("Started HTTP server"), "`kubectl logs {pod}` said: {logs}");
     let target = format!("127.0.0.1:{PORT}");
     kubectl.run(&["exec", &pod, "--", "/agnhost", "connect", &target, "--timeout=3s"])?;
+    let address = address.to_string();
     Ok(Answered { pod, node: node.instance.clone(), address, running_ms })
 }
