@@ -10,14 +10,16 @@ use std::time::Duration;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use super::grant::Answered;
 use super::pace::Crowd;
 use super::refusal::Refusal;
 use super::{Admitter, pace};
 use crate::client::s3::{Error, Object};
 use crate::exchange::{Request, UserId};
 
-/// Answers that are worked at together.
-const TOGETHER: usize = 64;
+/// Answers that are worked at together. In a storm nearly all of them wait for a route, which costs
+/// some KiB each.
+const TOGETHER: usize = 1024;
 
 /// A request is some 1.5 KiB; what is larger is none.
 pub(super) const LARGE_BYTES: u64 = 64 << 10;
@@ -67,7 +69,7 @@ impl Admitter {
                 let pause = self.answer_listed(crowd, &mut under_way).await;
                 listing_due = now + pause;
             }
-            let next = if awaited.is_empty() { listing_due } else { now + pace::DOORSTEP };
+            let next = if awaited.is_empty() { listing_due } else { now + self.patience(&awaited) };
             tokio::select! {
                 biased;
                 () = self.somebody_came.notified() => listing_due = Instant::now(),
@@ -157,6 +159,9 @@ impl Admitter {
     async fn answer(self: Arc<Self>, asking: Asking) -> UserId {
         let user = asking.user.clone();
         if let Err(error) = self.answer_request(asking).await {
+            if error.is::<Answered>() {
+                return user;
+            }
             self.counters.count("failed");
             tracing::warn!("the request of {user} has to wait: {error:#}");
             // It counts as being answered meanwhile, so that an outage is not asked ten times a

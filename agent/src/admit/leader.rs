@@ -9,14 +9,34 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::pace::Lead;
-use crate::client::s3::{Condition, Error, Object, Store, Written};
+use crate::client::s3::{Condition, Object, Store, Written};
 use crate::exchange::InstanceId;
 
-/// How long a leader is one without a word.
-const TERM: Duration = Duration::from_secs(90);
+/// Whether anybody waits for what only a leader does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    Idle,
+    Busy,
+}
 
-/// Between two looks at the object; a third of the term, so that one failed renewal costs nothing.
-pub const RENEWAL: Duration = Duration::from_secs(30);
+/// How long a leader is one without a word.
+pub fn term(load: Load) -> Duration {
+    match load {
+        Load::Idle => Duration::from_secs(90),
+        Load::Busy => Duration::from_secs(20),
+    }
+}
+
+/// Between two looks at the object while somebody waits.
+pub const RENEWAL_BUSY: Duration = Duration::from_secs(5);
+
+/// Between two looks at the object: so much of the term that one failed renewal costs nothing.
+pub fn renewal(load: Load) -> Duration {
+    match load {
+        Load::Idle => Duration::from_secs(30),
+        Load::Busy => RENEWAL_BUSY,
+    }
+}
 
 /// The content of the object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,14 +46,15 @@ struct Leader {
     until: OffsetDateTime,
 }
 
-/// Sees whether `own` leads, renews its term or takes over.
+/// Sees whether `own` leads, renews its term or takes over, for `term`.
 pub async fn campaign(
     store: &Store,
     key: &str,
     own: &InstanceId,
+    term: Duration,
     now: OffsetDateTime,
 ) -> anyhow::Result<Lead> {
-    let object = read(store, key).await?;
+    let object = store.find(key).await?;
     let leader = object.as_ref().and_then(parse);
     if let Some(leader) = &leader
         && leader.instance != *own
@@ -41,7 +62,7 @@ pub async fn campaign(
     {
         return Ok(Lead::Follower);
     }
-    let mine = Leader { instance: own.clone(), until: now + TERM };
+    let mine = Leader { instance: own.clone(), until: now + term };
     let when = match object {
         Some(object) => Condition::Unchanged { etag: object.etag },
         None => Condition::Absent,
@@ -59,7 +80,7 @@ pub async fn resign(
     own: &InstanceId,
     now: OffsetDateTime,
 ) -> anyhow::Result<()> {
-    let Some(object) = read(store, key).await? else { return Ok(()) };
+    let Some(object) = store.find(key).await? else { return Ok(()) };
     let leader = parse(&object).context("the leader object is not what this program writes")?;
     if leader.instance != *own {
         return Ok(());
@@ -68,14 +89,6 @@ pub async fn resign(
     let when = Condition::Unchanged { etag: object.etag };
     store.put(key, serde_json::to_vec(&ended)?, when).await?;
     Ok(())
-}
-
-async fn read(store: &Store, key: &str) -> Result<Option<Object>, Error> {
-    match store.get(key).await {
-        // The role may not list here: an absent object looks like a forbidden one.
-        Err(Error::Denied { .. }) => Ok(None),
-        other => other,
-    }
 }
 
 fn parse(object: &Object) -> Option<Leader> {

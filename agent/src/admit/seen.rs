@@ -11,7 +11,7 @@ use crate::exchange::InstanceId;
 /// No decision rests on a description older than this: who asks is looked up by id then, and an
 /// admitter that EC2 does not answer waits. (Collection ends no lease before an instance was gone
 /// for much longer: see `collect`.)
-pub const TOO_OLD: Duration = Duration::from_secs(5);
+pub const TOO_OLD: Duration = Duration::from_secs(10);
 
 /// Which instances there are and which have had their answer.
 #[derive(Debug, Default)]
@@ -53,6 +53,11 @@ impl Seen {
     pub fn instance(&self, id: &InstanceId, now: OffsetDateTime) -> Option<Instance> {
         let (instance, at) = self.described.get(id)?;
         (now - *at < TOO_OLD).then(|| instance.clone())
+    }
+
+    /// Every instance that EC2 described last, however long ago.
+    pub fn all(&self) -> Vec<Instance> {
+        self.described.values().map(|(instance, _)| instance.clone()).collect()
     }
 
     /// Every instance that EC2 described within `age`.

@@ -5,6 +5,7 @@
 //! changes nothing and says so.
 
 mod admission;
+mod basis;
 mod configuration;
 mod end;
 mod foresee;
@@ -26,6 +27,7 @@ use tokio::try_join;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+pub use self::basis::{BASIS, Basis, ensure_kept};
 pub use self::foresee::{Foreseen, foresee};
 
 use self::configuration::Revision;
@@ -151,13 +153,13 @@ impl Boot {
         running: &Running,
         deadline: Deadline,
     ) -> Result<(), Stop> {
-        let grant = match identity::installed(&self.machine, candidate.wanted()) {
-            Some(grant) => grant,
-            None => {
-                let admission = self.admission(aws, &candidate, deadline);
-                try_join!(admission, self.prepare(&candidate))?.0
+        let admitted = async {
+            match identity::installed(&self.machine, candidate.wanted()) {
+                Some(grant) => Ok(grant),
+                None => self.admission(aws, &candidate, deadline).await,
             }
         };
+        let (grant, ()) = try_join!(admitted, self.prepare(&candidate))?;
         self.ipv6(&mut candidate, deadline).await?;
         let units = self.install(&candidate, &grant).await?;
         let since = self.start(known, &units, running).await?;

@@ -16,7 +16,8 @@ use super::admission::{self, Asking};
 use super::configuration::{self, Revision};
 use super::ready::{self, Waiting};
 use super::stop::{Deadline, Stop};
-use super::{Aws, Boot, Candidate, Done, Known, Running, end, identity, ipv6, own_admission};
+use super::{Aws, BASIS, Boot, Candidate, Done, Known, Running};
+use super::{end, ensure_kept, identity, ipv6, own_admission};
 use crate::client::credentials::RoleCredentials;
 use crate::client::imds::Imds;
 use crate::client::s3::Store;
@@ -34,7 +35,8 @@ use crate::report::{BootStep, Outcome};
 const ATTEMPT: Duration = Duration::from_secs(5);
 const KUBELET: &str = "kubelet.service";
 /// All that a plan may want to run.
-const UNITS: [&str; 3] = ["containerd.service", KUBELET, "windlass-admit.service"];
+const UNITS: [&str; 4] =
+    ["containerd.service", KUBELET, "windlass-admit.service", "windlass-watch.service"];
 
 impl Boot {
     /// Identity document, UserData and credentials: what it takes to ask S3.
@@ -189,8 +191,7 @@ impl Boot {
         Ok(())
     }
 
-    /// The whole plan: with the grant it is known, and what was prepared is found unchanged. Leaves
-    /// the units that shall run.
+    /// What the grant decides; the rest was prepared. Leaves the units that shall run.
     pub(super) async fn install(
         &self,
         candidate: &Candidate,
@@ -198,14 +199,26 @@ impl Boot {
     ) -> Result<Vec<Unit>, Stop> {
         let work = async {
             let before = plan::before_grant(&candidate.facts, &candidate.config)?;
-            let plan = before.then(plan::after_grant(&candidate.facts, &candidate.config, grant)?);
-            let (identity, rest) = try_join!(
+            let after = plan::after_grant(&candidate.facts, &candidate.config, grant)?;
+            let (identity, basis, rest) = try_join!(
                 self.install_identity(candidate, grant),
-                converge::ensure(&self.machine, &plan)
+                self.keep_basis(candidate, grant),
+                converge::ensure(&self.machine, &after)
             )?;
-            Ok(done(plan.units, &identity.and(rest), "files, settings and routes"))
+            let changes = identity.and(basis).and(rest);
+            Ok(done(before.then(after).units, &changes, "files and routes"))
         };
         self.step(BootStep::Install, None, work).await
+    }
+
+    /// What `windlass watch` plans from.
+    async fn keep_basis(&self, candidate: &Candidate, grant: &Grant) -> anyhow::Result<Changes> {
+        let (machine, facts) = (self.machine.clone(), candidate.facts.clone());
+        let (revision, pod_cidrs) = (candidate.revision.hash.clone(), grant.pod_cidrs.clone());
+        let keeping = spawn_blocking(move || ensure_kept(&machine, &facts, &revision, &pod_cidrs));
+        let mut changes = Changes::default();
+        changes.add(keeping.await??, || BASIS.to_owned());
+        Ok(changes)
     }
 
     /// The certificate, unless kubelet has a usable one, which it may have renewed itself.

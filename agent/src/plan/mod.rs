@@ -18,12 +18,14 @@ pub mod node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 use crate::config::{NodeConfig, Problems};
 use crate::exchange::Grant;
 use crate::facts::Facts;
 
 use capacity::PodRange;
-use network::PodNetwork;
+use network::{PacketFilter, PodNetwork};
 use node::PlannedNode;
 
 /// What needs no grant, so that it can be made so while the grant is awaited. kubelet's
@@ -38,6 +40,7 @@ pub fn before_grant(facts: &Facts, config: &NodeConfig) -> Result<HostPlan, Prob
     image::plan(&mut plan);
     networkd::plan(&mut plan);
     kernel::plan(&mut plan, facts, config);
+    plan.packet_filter = Some(PacketFilter::planned(facts, config));
     Ok(plan)
 }
 
@@ -55,7 +58,18 @@ pub fn after_grant(
     kubelet::plan(&mut plan, facts, config, &node, &ranges)?;
     network::plan(&mut plan, facts, config, &grant.pod_cidrs);
     kubelet::start(&mut plan, config);
+    plan.start(WATCH);
     Ok(plan)
+}
+
+/// What has to stay so for as long as the node runs, of all that is planned for its pods' network:
+/// others on the host change it without a word. It fits into what was planned at boot.
+pub fn standing(facts: &Facts, config: &NodeConfig, pod_cidrs: &[IpNet]) -> HostPlan {
+    let mut plan = HostPlan::default();
+    kernel::plan_network(&mut plan, facts, config);
+    plan.packet_filter = Some(PacketFilter::planned(facts, config));
+    network::plan(&mut plan, facts, config, pod_cidrs);
+    plan
 }
 
 /// What the host should be, or a part of it.
@@ -68,7 +82,9 @@ pub struct HostPlan {
     pub files: Vec<File>,
     /// Kernel settings by their dotted names, `net.ipv4.ip_forward`.
     pub sysctls: BTreeMap<String, String>,
-    /// All of it; without one, nothing is said of the network.
+    /// The whole table; without one, nothing is said of nftables.
+    pub packet_filter: Option<PacketFilter>,
+    /// All of it; without one, nothing is said of routes and rules.
     pub network: Option<PodNetwork>,
     /// In the order in which they are to be started.
     pub units: Vec<Unit>,
@@ -91,6 +107,9 @@ pub const CREDENTIAL_PROVIDER_DIR: &str = "/usr/libexec/kubernetes/credential-pr
 /// moves the link when it renews.
 pub const CLIENT_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
+/// Keeps the pod network as planned. It reads anew what a later boot leaves for it.
+const WATCH: &str = "windlass-watch.service";
+
 /// A unit that must run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -108,6 +127,7 @@ impl HostPlan {
         }
         self.sysctls.extend(later.sysctls);
         self.programs.extend(later.programs);
+        self.packet_filter = later.packet_filter.or(self.packet_filter);
         self.network = later.network.or(self.network);
         for unit in later.units {
             self.units.retain(|known| known.name != unit.name);
@@ -119,6 +139,11 @@ impl HostPlan {
     /// The planned file at `path`.
     pub fn file(&self, path: impl AsRef<Path>) -> Option<&File> {
         self.files.iter().find(|file| file.path == path.as_ref())
+    }
+
+    /// A unit that no file restarts.
+    fn start(&mut self, name: &str) {
+        self.units.push(Unit { name: name.to_owned(), restarted_by: BTreeSet::new() });
     }
 
     fn write(&mut self, path: impl Into<PathBuf>, mode: u32, contents: String) {

@@ -17,6 +17,7 @@ use ipnet::IpNet;
 
 use super::certificates::{Authority, Pair, Usage};
 use super::family::nth;
+use super::service_proxy;
 
 /// Where a control-plane node keeps them.
 const FOLDER: &str = "etc/kubernetes/control-plane";
@@ -90,7 +91,11 @@ impl ControlPlane {
             let config = kubeconfig(&local, cluster.certificate(), user, &client(user, None)?);
             write(&folder.join(format!("{file}.kubeconfig")), 0o600, &config)?;
         }
-        Ok(())
+        let administrator = administrator(cluster)?;
+        let config = kubeconfig(&local, cluster.certificate(), "administrator", &administrator);
+        write(&folder.join("administrator.kubeconfig"), 0o600, &config)?;
+        let permission = service_proxy::permission().to_string();
+        write(&folder.join("permissions.json"), 0o644, &permission)
     }
 
     fn server_names(&self) -> Vec<String> {
@@ -119,7 +124,7 @@ impl ControlPlane {
         self.addresses.iter().find(fits).copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into())
     }
 
-    fn units(&self) -> [(&'static str, String); 4] {
+    fn units(&self) -> [(&'static str, String); 5] {
         let services: Vec<_> = self.services.iter().map(IpNet::to_string).collect();
         let file = |name: &str| format!("/{FOLDER}/{name}");
         let pair = |flag: &str, key: &str, name: &str| {
@@ -225,6 +230,7 @@ impl ControlPlane {
                 "kube-scheduler.service",
                 unit("kube-scheduler", "exec", "kube-apiserver.service", &scheduler.concat()),
             ),
+            ("permissions.service", permissions()),
         ]
     }
 }
@@ -236,6 +242,17 @@ fn unit(program: &str, kind: &str, after: &str, flags: &[String]) -> String {
          Restart=always\nRestartSec=200ms\nTimeoutStartSec=120\n\n\
          [Install]\nWantedBy=multi-user.target\n",
         flags.join(" \\\n  ")
+    )
+}
+
+/// What kube-proxy needs, as soon as there is an API server to tell.
+fn permissions() -> String {
+    format!(
+        "[Unit]\nDescription=permissions\nAfter=kube-apiserver.service\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         ExecStart=/usr/local/bin/kubectl --kubeconfig=/{FOLDER}/administrator.kubeconfig apply \
+         --filename=/{FOLDER}/permissions.json\nRestart=on-failure\nRestartSec=500ms\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
     )
 }
 

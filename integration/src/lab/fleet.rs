@@ -51,6 +51,7 @@ pub struct Room {
     pub debian: PathBuf,
     pub baked: PathBuf,
     pub control_plane: PathBuf,
+    pub service_proxy: PathBuf,
     /// What `/var/lib/containerd` is at first.
     pub images: PathBuf,
 }
@@ -284,7 +285,7 @@ impl Room {
     }
 
     fn spec(&self, instance: &Instance, namespace: &Namespace) -> Spec {
-        let mut layers = vec![self.baked.clone(), self.debian.clone()];
+        let mut layers = vec![self.service_proxy.clone(), self.baked.clone(), self.debian.clone()];
         if account::is_control_plane(instance) {
             layers.insert(0, self.control_plane.clone());
         }

@@ -20,4 +20,6 @@ pub mod progress;
 mod public_vpc;
 pub mod run;
 pub mod running;
+pub mod service_proxy;
 pub mod site;
+pub mod storm;

@@ -57,7 +57,10 @@ async fn a_worker_gets_its_identity_and_becomes_ready() {
     assert_eq!((did[0].as_str(), routes.len()), ("nft replace table inet windlass", 2), "{did:?}");
     assert!(did.contains(&blackhole), "{did:?}");
     let last = did.last().map(String::as_str);
-    assert_eq!(last, Some("systemctl start containerd.service kubelet.service"));
+    assert_eq!(
+        last,
+        Some("systemctl start containerd.service kubelet.service windlass-watch.service")
+    );
     assert_eq!(scene.lifecycle(), Some("InService"));
     let link = scene.machine.path("/var/lib/kubelet/pki/kubelet-client-current.pem");
     assert!(link.symlink_metadata().expect("the link").is_symlink());
@@ -67,6 +70,8 @@ async fn a_worker_gets_its_identity_and_becomes_ready() {
 async fn the_report_says_what_each_step_did_and_every_call() {
     let cluster = Cluster::new(Setting::default()).await;
     let scene = &cluster.scene;
+    // While an instance's kernel boots, the admitter leases and routes.
+    scene.until_routed().await;
     scene.boot().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
     let report = scene.report();
 

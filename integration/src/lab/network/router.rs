@@ -229,8 +229,13 @@ impl Router {
     }
 }
 
+/// The namespace of the host beyond the VPC, by its router's.
+pub fn outside_of(router: &str) -> String {
+    format!("{router}-outside")
+}
+
 fn outside(router: &Namespace) -> Result<Namespace> {
-    let host = Namespace::create(&format!("{}-outside", router.name()))?;
+    let host = Namespace::create(&outside_of(router.name()))?;
     router.ip(&format!(
         "link add {OUTSIDE} mtu {OUTSIDE_MTU} type veth peer name eth0 mtu {OUTSIDE_MTU} netns {}\n\
          addr add {GATEWAY}/32 dev {OUTSIDE}\naddr add {GATEWAY_IPV6}/128 dev {OUTSIDE} nodad\n\

@@ -16,22 +16,26 @@ use super::agent::Agent;
 use super::scene::{BUCKET, CONTROL_PLANE, LIFETIME, Launch, Machine, Scene};
 
 /// One admitter that works, and the region's own time.
-struct Admitting {
-    scene: Scene,
+pub struct Admitting {
+    pub scene: Scene,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Admitting {
     async fn new() -> Self {
         fastrand::seed(1);
-        let scene = Scene::new(1, Profile::None);
+        Self::to(Scene::new(1, Profile::None)).await
+    }
+
+    /// To a scene that was prepared.
+    pub async fn to(scene: Scene) -> Self {
         let region = tokio::spawn(scene.region.clone().run());
         let machine = control_plane(&scene).await;
         let admitter = tokio::spawn(scene.admitter(&machine));
         Self { scene, tasks: vec![region, admitter] }
     }
 
-    async fn worker(&self) -> Machine {
+    pub async fn worker(&self) -> Machine {
         let instance = self.scene.launch(Launch::WORKER);
         self.scene.machine(&instance).await
     }
@@ -63,7 +67,7 @@ async fn control_plane(scene: &Scene) -> Machine {
     scene.machine(&own).await
 }
 
-fn key() -> PrivateKey {
+pub fn key() -> PrivateKey {
     PrivateKey::generate().expect("a key")
 }
 
@@ -149,7 +153,7 @@ async fn a_full_pod_network_is_a_refusal_with_the_reason() {
         denied.message,
         format!(
             "the pod network has no free CIDR for instance `{}`: all 256 pod CIDRs of /24 in \
-             10.128.0.0/16 are leased",
+             10.128.0.0/16 are leased\nhint: take a larger pod network, or a longer node mask",
             agent.machine.user.instance
         )
     );

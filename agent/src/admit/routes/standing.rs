@@ -1,0 +1,93 @@
+//! How far the routes of each holder are, told to those who wait for one.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::desired::Desired;
+use super::diff::Diff;
+use crate::exchange::InstanceId;
+
+/// How far a holder's routes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// In every table, and its interface lets pods' packets through.
+    Real,
+    Underway,
+    /// They will not be until somebody does something.
+    Stuck(String),
+}
+
+/// Where each holder stands, as of the latest look. Those who wait are woken in the order in which
+/// they came (a `watch` channel would wake them in any).
+#[derive(Debug, Default)]
+pub struct Standings {
+    all: Mutex<BTreeMap<InstanceId, Standing>>,
+    changed: Notify,
+    /// Cloned by each who waits.
+    waiting: Arc<()>,
+}
+
+impl Standings {
+    /// Tells everybody: what is to be changed is underway, unless it is `stuck`.
+    pub fn publish(
+        &self,
+        desired: &Desired,
+        diff: &Diff,
+        stuck: impl Fn(&InstanceId) -> Option<String>,
+    ) {
+        let underway: BTreeSet<_> =
+            diff.changes.iter().filter_map(|change| change.holder.as_ref()).collect();
+        let of = |instance: &InstanceId| {
+            let foreign = diff.foreign.get(instance).and_then(|all| all.first());
+            match foreign.map(ToString::to_string).or_else(|| stuck(instance)) {
+                Some(why) => Standing::Stuck(why),
+                None if underway.contains(instance) => Standing::Underway,
+                None => Standing::Real,
+            }
+        };
+        let all = desired.holders.iter().map(|it| (it.instance.clone(), of(&it.instance)));
+        *self.all.lock().expect("the standings") = all.collect();
+        self.changed.notify_waiters();
+    }
+
+    /// How many wait for what is being done.
+    pub fn underway(&self) -> usize {
+        let all = self.all.lock().expect("the standings");
+        all.values().filter(|standing| **standing == Standing::Underway).count()
+    }
+
+    /// Whether anybody waits.
+    pub fn awaited(&self) -> bool {
+        Arc::strong_count(&self.waiting) > 1
+    }
+
+    /// Waits until the holder's routes are real, or it is said why they will not be. Fails after
+    /// `patience`; then it is worth a new look at who asks.
+    pub async fn settled(
+        &self,
+        instance: &InstanceId,
+        patience: Duration,
+    ) -> anyhow::Result<Result<(), String>> {
+        let _waiting = self.waiting.clone();
+        let settled = async {
+            loop {
+                let changed = self.changed.notified();
+                match self.of(instance) {
+                    Some(Standing::Real) => return Ok(()),
+                    Some(Standing::Stuck(why)) => return Err(why),
+                    Some(Standing::Underway) | None => changed.await,
+                }
+            }
+        };
+        timeout(patience, settled).await.context("its routes are not real yet")
+    }
+
+    fn of(&self, instance: &InstanceId) -> Option<Standing> {
+        self.all.lock().expect("the standings").get(instance).cloned()
+    }
+}

@@ -1,0 +1,170 @@
+//! Carries changes out, as many as AWS' throttle lets through, and remembers which ones have to
+//! wait and why.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::Instant;
+
+use super::bucket::Buckets;
+use super::diff::{Change, What};
+use super::view::View;
+use crate::client::ec2::{Ec2, NotChanged};
+use crate::exchange::InstanceId;
+
+/// Requests that are underway at once. With EC2's usual latency that is more than its throttle lets
+/// through.
+const TOGETHER: usize = 16;
+
+/// Before a change is asked for again: EC2 takes routes to an instance from a moment after it calls
+/// it running.
+const EARLY: Duration = Duration::from_millis(500);
+
+/// Before a change is asked for again that may have been made, or that somebody else has made: a
+/// look at the tables says so before.
+const UNSURE: Duration = Duration::from_secs(2);
+
+/// Before a change is asked for again that EC2 refused.
+const REFUSED: Duration = Duration::from_secs(15);
+
+/// Routes to instances that are pending are asked for only while so many tokens are left: EC2 mostly
+/// refuses them, and they cost as much as those that it takes.
+const SPARE: f64 = 25.0;
+
+/// What is on the way.
+#[derive(Debug, Default)]
+pub struct Work {
+    buckets: Buckets,
+    held: BTreeMap<What, Held>,
+}
+
+/// A change that waits.
+#[derive(Clone, Debug)]
+struct Held {
+    until: Instant,
+    holder: Option<InstanceId>,
+    /// What somebody has to put right.
+    stuck: Option<String>,
+}
+
+/// What a round of work came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Worked {
+    pub done: Vec<What>,
+    pub failed: Vec<(What, NotChanged)>,
+}
+
+impl Work {
+    /// Carries out those of `changes` that may be asked for now, and tells `view` of them.
+    pub async fn carry_out(&mut self, ec2: &Ec2, changes: &[Change], view: &mut View) -> Worked {
+        let chosen = self.choose(changes, Instant::now());
+        let asked = chosen.into_iter().map(async |change| (change, ask(ec2, &change.what).await));
+        let mut worked = Worked::default();
+        for (change, answer) in join_all(asked).await {
+            let now = Instant::now();
+            match answer {
+                Ok(()) => {
+                    tracing::info!("{}", change.what);
+                    self.held.remove(&change.what);
+                    view.changed(&change.what, now);
+                    worked.done.push(change.what.clone());
+                }
+                Err(error) => {
+                    tracing::debug!("not yet {}: {error}", change.what);
+                    self.hold(change, &error, view, now);
+                    worked.failed.push((change.what.clone(), error));
+                }
+            }
+        }
+        worked
+    }
+
+    /// How long until one of `changes` may be asked for; none, if there is none.
+    pub fn wait(&mut self, changes: &[Change], now: Instant) -> Option<Duration> {
+        let waits = changes.iter().map(|change| {
+            let held = self.held.get(&change.what).map_or(Duration::ZERO, |it| it.until - now);
+            held.max(self.buckets.wait(change.what.action(), now))
+        });
+        waits.min()
+    }
+
+    /// How long EC2's throttle makes all of `changes` take.
+    pub fn backlog(&mut self, changes: &[Change], now: Instant) -> Duration {
+        let mut requests = BTreeMap::<_, u32>::new();
+        changes.iter().for_each(|it| *requests.entry(it.what.action()).or_default() += 1);
+        let each =
+            requests.into_iter().map(|(action, count)| self.buckets.backlog(action, count, now));
+        each.max().unwrap_or_default()
+    }
+
+    /// Why the routes of `instance` do not become real, where somebody has to put that right.
+    pub fn stuck(&self, instance: &InstanceId) -> Option<String> {
+        let mut held = self.held.values().filter(|it| it.holder.as_ref() == Some(instance));
+        held.find_map(|held| held.stuck.clone())
+    }
+
+    /// Everything that somebody has to put right.
+    pub fn complaints(&self) -> impl Iterator<Item = String> {
+        self.held.values().filter_map(|held| held.stuck.clone())
+    }
+
+    /// Forgets what is not wanted any more.
+    pub fn keep_only(&mut self, changes: &[Change]) {
+        self.held.retain(|what, _| changes.iter().any(|change| change.what == *what));
+    }
+
+    fn choose<'a>(&mut self, changes: &'a [Change], now: Instant) -> Vec<&'a Change> {
+        let mut chosen = Vec::new();
+        for change in changes {
+            let waits = self.held.get(&change.what).is_some_and(|held| now < held.until);
+            let spare = if change.pending { SPARE } else { 0.0 };
+            if !waits && self.buckets.take(change.what.action(), spare, now) {
+                chosen.push(change);
+            }
+            if chosen.len() == TOGETHER {
+                break;
+            }
+        }
+        chosen
+    }
+
+    fn hold(&mut self, change: &Change, error: &NotChanged, view: &mut View, now: Instant) {
+        let stuck = || Some(format!("EC2 refuses {}: {error}", change.what));
+        let (pause, stuck) = match error {
+            NotChanged::Throttled => {
+                self.buckets.throttled(change.what.action(), now);
+                (Duration::ZERO, None)
+            }
+            NotChanged::TooEarly => (EARLY, None),
+            NotChanged::Exists | NotChanged::Gone(_) | NotChanged::Unknown(_) => {
+                view.doubt();
+                (UNSURE, None)
+            }
+            NotChanged::Denied(_) => {
+                let hint = "hint: compare with `windlass cluster policy control-plane`; route \
+                            tables and network interfaces need the cluster's tag";
+                (REFUSED, stuck().map(|why| format!("{why}\n{hint}")))
+            }
+            NotChanged::Full(_) | NotChanged::Refused(_) => (REFUSED, stuck()),
+        };
+        let held = Held { until: now + pause, holder: change.holder.clone(), stuck };
+        self.held.insert(change.what.clone(), held);
+    }
+}
+
+async fn ask(ec2: &Ec2, what: &What) -> Result<(), NotChanged> {
+    match what {
+        What::NoSourceDestCheck(interface) => ec2.end_source_dest_check(interface).await,
+        What::Created(place, interface) => {
+            ec2.create_route(&place.table, place.destination, interface).await
+        }
+        What::Replaced(place, interface) => {
+            ec2.replace_route(&place.table, place.destination, interface).await
+        }
+        What::Deleted(place) => match ec2.delete_route(&place.table, place.destination).await {
+            Err(NotChanged::Gone(_)) => Ok(()),
+            other => other,
+        },
+    }
+}
