@@ -28,6 +28,8 @@ use windlass::operator::{Cluster, authority, bucket, nodes, reports, revisions, 
 use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
 use crate::boot_apiserver::{ApiServer, READY};
+use integration::lab::storm::scene::tag_route_tables;
+
 use crate::boot_scene::{folder, spec};
 use crate::operator_scene::{BUCKET, KMS_KEY, sdk_in};
 
