@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::timeout::TimeoutConfig;
+use ipnet::IpNet;
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 use tokio::try_join;
@@ -16,7 +17,7 @@ use super::configuration::{self, Revision};
 use super::ready::{self, Waiting};
 use super::stop::{Deadline, Stop};
 use super::{Aws, BASIS, Boot, Candidate, Done, Known, Running};
-use super::{end, ensure_kept, identity, own_admission};
+use super::{end, ensure_kept, identity, ipv6, own_admission};
 use crate::client::credentials::RoleCredentials;
 use crate::client::imds::Imds;
 use crate::client::s3::Store;
@@ -170,6 +171,24 @@ impl Boot {
             Ok(done((), &changes, "what needs no grant"))
         };
         self.step(BootStep::Prepare, None, work).await
+    }
+
+    /// Where pods have IPv6, the node has its own and knows the router. It is waited for last: what
+    /// went before took a part of that time.
+    pub(super) async fn ipv6(
+        &self,
+        candidate: &mut Candidate,
+        deadline: Deadline,
+    ) -> Result<(), Stop> {
+        let Candidate { facts, config, .. } = candidate;
+        let wanted = config.network.pods.iter().any(|pods| matches!(pods, IpNet::V6(_)));
+        let assigned = facts.instance.ipv6.filter(|_| wanted && facts.host.ipv6_router.is_none());
+        if let Some(assigned) = assigned {
+            let waited = ipv6::router(&self.machine, &facts.instance.mac, assigned, deadline);
+            let router = self.step(BootStep::Ipv6, Some("network"), waited).await?;
+            facts.host.ipv6_router = Some(router);
+        }
+        Ok(())
     }
 
     /// What the grant decides; the rest was prepared. Leaves the units that shall run.

@@ -15,6 +15,7 @@ use super::account::Account;
 use super::artifacts::{self, Cache};
 use super::certificates::Authority;
 use super::endpoints::{self, Endpoints, resolver_of};
+use super::family::Family;
 use super::fleet::{self, Fleet, Room};
 use super::network::Router;
 use super::progress::Progress;
@@ -34,6 +35,7 @@ pub struct Wanted {
     pub latency: Profile,
     pub timing: Timing,
     pub seed: u64,
+    pub family: Family,
     /// Of kubelets' client certificates.
     pub certificate_lifetime: Duration,
 }
@@ -76,7 +78,7 @@ impl Lab {
         });
         region.with(|state, _| state.ec2.timing = wanted.timing.clone());
         region.calls().write_to(&folder.join("calls.jsonl"))?;
-        let account = Account::open(&region, &wanted.name).await?;
+        let account = Account::open(&region, &wanted.name, wanted.family).await?;
         let authority = Authority::create(&format!("windlass lab {}", wanted.name))?;
         let resolver = resolver_of(account.vpc_cidr);
         let router = Router::create(&router(&wanted.name), &endpoints::addresses(resolver))?;

@@ -15,7 +15,8 @@ use crate::lab::progress::Progress;
 pub struct Summary {
     pub nodes: Vec<Node>,
     pub pods: Vec<Answered>,
-    pub network: Reached,
+    /// By each family that pods have.
+    pub network: Vec<Reached>,
     /// Of all nodes, from nothing until all were Ready.
     pub calls: Counts,
     /// What those calls cost.
@@ -42,7 +43,7 @@ impl Summary {
     pub fn new(
         nodes: &[Status],
         reports: &[Value],
-        (pods, network): (Vec<Answered>, Reached),
+        (pods, network): (Vec<Answered>, Vec<Reached>),
         records: &[Value],
         idle: Option<Idle>,
         progress: &Progress,
@@ -96,12 +97,14 @@ impl fmt::Display for Summary {
             "\n{} pods ran and answered: HTTP from their own nodes, kubectl logs, kubectl exec",
             self.pods.len()
         )?;
-        let Reached { pairs, endpoints, outside, jumbo_bytes } = &self.network;
-        writeln!(
-            f,
-            "{pairs} pairs of pods reached one another, {endpoints} pods answered for a Service, \
-             pings of {jumbo_bytes} bytes came through whole; beyond the VPC a pod was seen as {outside}"
-        )?;
+        for Reached { family, pairs, endpoints, outside, jumbo_bytes } in &self.network {
+            writeln!(
+                f,
+                "by {family} {pairs} pairs of pods reached one another, {endpoints} pods answered for a \
+                 Service, pings of {jumbo_bytes} bytes came through whole; beyond the VPC a pod was seen \
+                 as {outside}"
+            )?;
+        }
         writeln!(
             f,
             "all of the nodes' calls until then: {}; {:.6} USD",
