@@ -17,3 +17,4 @@ pub mod pki;
 pub mod plan;
 pub mod policies;
 pub mod report;
+pub mod watch;

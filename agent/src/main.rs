@@ -6,6 +6,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
+use tokio::runtime::Builder;
 use windlass::cli::{Command, Failure, Started, logging};
 
 /// Two are enough for a node's boot, and a machine of 96 CPUs need not start 96 threads for it.
@@ -38,10 +39,21 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command, started: Started) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(THREADS)
+    let runtime = runtime(&command)
         .enable_all()
         .build()
         .map_err(|error| anyhow::anyhow!("starting the runtime's threads: {error}"))?;
     runtime.block_on(command.run(started))
+}
+
+fn runtime(command: &Command) -> Builder {
+    match command {
+        // It waits nearly always, and on every node: no thread that waits beside it.
+        Command::Watch(_) => Builder::new_current_thread(),
+        _ => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(THREADS);
+            builder
+        }
+    }
 }

@@ -4,6 +4,7 @@
 //! Needs root, `ip` and `nft`, and says so rather than skip anything. What somebody else does to a
 //! node's network is done by `ip` and `nft`, as somebody would.
 
+pub mod booted;
 pub mod node;
 
 use std::future::Future;

@@ -68,7 +68,7 @@ impl Admitter {
                 listed = Some((now, self.answer_listed(&mut under_way).await));
             }
             let due = self.listing_due(listed, &under_way).unwrap_or(now);
-            let next = if awaited.is_empty() { due } else { now + pace::DOORSTEP };
+            let next = if awaited.is_empty() { due } else { now + self.patience(&awaited) };
             tokio::select! {
                 biased;
                 () = self.somebody_came.notified() => listed = None,

@@ -31,8 +31,15 @@ impl Crowd {
     }
 }
 
-/// Between two looks under the keys of those few who are expected.
-pub const DOORSTEP: Duration = Duration::from_millis(25);
+/// Between two looks under the keys of those few who are expected, the youngest of whom was started
+/// so long ago. Most ask within 20 s, and wait for no more than this.
+pub fn doorstep(age: Duration) -> Duration {
+    if age < Duration::from_secs(20) {
+        Duration::from_millis(25)
+    } else {
+        Duration::from_millis(200)
+    }
+}
 
 /// A look that takes longer is given up; the next one, or a listing, finds the request.
 pub const LOOK: Duration = Duration::from_millis(500);
@@ -41,8 +48,8 @@ pub const LOOK: Duration = Duration::from_millis(500);
 /// cost less.
 pub const DOORS: usize = 6;
 
-/// For how long after its start an instance is looked for so often. Most ask within 20 s; who comes
-/// later than this is slow for a reason, and a second more is nothing to it.
+/// For how long after its start an instance is looked for so often. Who comes later than this is slow
+/// for a reason, and a second more is nothing to it.
 pub const PUNCTUAL: Duration = Duration::from_secs(60);
 
 /// Until the next listing of the inbox, which finds also those whom nobody expected.

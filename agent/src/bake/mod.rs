@@ -15,11 +15,12 @@ use crate::converge::{Changes, ensure_file, ensure_symlink};
 use crate::host::Machine;
 use crate::plan::CREDENTIAL_PROVIDER_DIR;
 
-const UNITS: [(&str, &str); 4] = [
+const UNITS: [(&str, &str); 5] = [
     ("containerd.service", include_str!("../../../systemd/containerd.service")),
     ("kubelet.service", include_str!("../../../systemd/kubelet.service")),
     ("windlass-admit.service", include_str!("../../../systemd/windlass-admit.service")),
     ("windlass-boot.service", include_str!("../../../systemd/windlass-boot.service")),
+    ("windlass-watch.service", include_str!("../../../systemd/windlass-watch.service")),
 ];
 
 /// Units that start by themselves; the others are started by `windlass boot`.

@@ -142,15 +142,19 @@ fn check(config: &NodeConfig, user_data: &UserData, hash: &Sha256Hex) -> Result<
 }
 
 fn keep(machine: &Machine, hash: &Sha256Hex, text: &str) -> anyhow::Result<Outcome> {
-    let name = format!("{hash}.toml");
-    let file = ensure_file(machine, format!("{FOLDER}/{name}"), 0o644, text.as_bytes())?;
-    let link = ensure_symlink(machine, format!("{FOLDER}/current"), name)?;
+    let file = ensure_file(machine, file(hash), 0o644, text.as_bytes())?;
+    let link = ensure_symlink(machine, format!("{FOLDER}/current"), format!("{hash}.toml"))?;
     Ok(super::outcome(&[file, link]))
 }
 
+/// Where a revision is kept.
+pub(super) fn file(hash: &Sha256Hex) -> String {
+    format!("{FOLDER}/{hash}.toml")
+}
+
 /// What is on disk is verified like what comes from S3.
-fn kept(machine: &Machine, hash: &Sha256Hex) -> Option<String> {
-    let text = machine.read_text(format!("{FOLDER}/{hash}.toml")).ok()??;
+pub(super) fn kept(machine: &Machine, hash: &Sha256Hex) -> Option<String> {
+    let text = machine.read_text(file(hash)).ok()??;
     (sha256_hex(text.as_bytes()) == hash.as_str()).then_some(text)
 }
 

@@ -5,6 +5,7 @@
 //! changes nothing and says so.
 
 mod admission;
+mod basis;
 mod configuration;
 mod end;
 mod foresee;
@@ -25,6 +26,7 @@ use tokio::try_join;
 use tracing::Instrument;
 use tracing::field::Empty;
 
+pub use self::basis::{BASIS, Basis, ensure_kept};
 pub use self::foresee::{Foreseen, foresee};
 
 use self::configuration::Revision;

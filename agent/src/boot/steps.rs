@@ -15,7 +15,8 @@ use super::admission::{self, Asking};
 use super::configuration::{self, Revision};
 use super::ready::{self, Waiting};
 use super::stop::{Deadline, Stop};
-use super::{Aws, Boot, Candidate, Done, Known, Running, end, identity, own_admission};
+use super::{Aws, BASIS, Boot, Candidate, Done, Known, Running};
+use super::{end, ensure_kept, identity, own_admission};
 use crate::client::credentials::RoleCredentials;
 use crate::client::imds::Imds;
 use crate::client::s3::Store;
@@ -33,7 +34,8 @@ use crate::report::{BootStep, Outcome};
 const ATTEMPT: Duration = Duration::from_secs(5);
 const KUBELET: &str = "kubelet.service";
 /// All that a plan may want to run.
-const UNITS: [&str; 3] = ["containerd.service", KUBELET, "windlass-admit.service"];
+const UNITS: [&str; 4] =
+    ["containerd.service", KUBELET, "windlass-admit.service", "windlass-watch.service"];
 
 impl Boot {
     /// Identity document, UserData and credentials: what it takes to ask S3.
@@ -179,13 +181,25 @@ impl Boot {
         let work = async {
             let before = plan::before_grant(&candidate.facts, &candidate.config)?;
             let after = plan::after_grant(&candidate.facts, &candidate.config, grant)?;
-            let (identity, rest) = try_join!(
+            let (identity, basis, rest) = try_join!(
                 self.install_identity(candidate, grant),
+                self.keep_basis(candidate, grant),
                 converge::ensure(&self.machine, &after)
             )?;
-            Ok(done(before.then(after).units, &identity.and(rest), "files and routes"))
+            let changes = identity.and(basis).and(rest);
+            Ok(done(before.then(after).units, &changes, "files and routes"))
         };
         self.step(BootStep::Install, None, work).await
+    }
+
+    /// What `windlass watch` plans from.
+    async fn keep_basis(&self, candidate: &Candidate, grant: &Grant) -> anyhow::Result<Changes> {
+        let (machine, facts) = (self.machine.clone(), candidate.facts.clone());
+        let (revision, pod_cidrs) = (candidate.revision.hash.clone(), grant.pod_cidrs.clone());
+        let keeping = spawn_blocking(move || ensure_kept(&machine, &facts, &revision, &pod_cidrs));
+        let mut changes = Changes::default();
+        changes.add(keeping.await??, || BASIS.to_owned());
+        Ok(changes)
     }
 
     /// The certificate, unless kubelet has a usable one, which it may have renewed itself.

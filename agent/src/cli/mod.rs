@@ -13,6 +13,7 @@ pub mod output;
 pub mod plan;
 pub mod report;
 pub mod target;
+pub mod watch;
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -26,6 +27,7 @@ use crate::config::Problems;
 pub enum Command {
     Boot(boot::Args),
     Admit(admit::Args),
+    Watch(watch::Args),
     Plan(plan::Args),
     Bake(bake::Args),
     Cluster(cluster::Args),
@@ -44,6 +46,7 @@ impl Command {
             Self::Boot(args) => Box::pin(boot::run(args, started)).await,
             Self::Plan(args) => Box::pin(plan::run(args)).await,
             Self::Admit(args) => Box::pin(admit::run(args)).await,
+            Self::Watch(args) => Box::pin(watch::run(args)).await,
             Self::Bake(args) => bake::run(args).await,
             Self::Cluster(args) => Box::pin(cluster::run(args)).await,
             Self::Nodes(args) => Box::pin(nodes::run(args)).await,

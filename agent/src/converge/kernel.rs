@@ -37,18 +37,23 @@ fn place(machine: &Machine, name: &str) -> PathBuf {
     machine.path(format!("/proc/sys/{}", name.chars().map(swap).collect::<String>()))
 }
 
-/// The settings have these values. Those of one interface first: with `net.ipv6.conf.all.forwarding`
-/// the kernel drops the routes that it learnt from advertisements, unless the interface's
-/// `accept_ra` is 2 by then.
+/// Those of one interface first: with `net.ipv6.conf.all.forwarding` the kernel drops the routes
+/// that it learnt from advertisements, unless the interface's `accept_ra` is 2 by then.
+pub fn in_order<'a>(
+    settings: impl Iterator<Item = (&'a String, &'a String)> + Clone,
+) -> impl Iterator<Item = (&'a String, &'a String)> {
+    let of_all = |name: &str| name.contains(".all.");
+    let (own, all) = (settings.clone(), settings);
+    own.filter(move |(name, _)| !of_all(name)).chain(all.filter(move |(name, _)| of_all(name)))
+}
+
+/// The settings have these values.
 pub(super) fn ensure_sysctls<'a>(
     machine: &Machine,
     settings: impl Iterator<Item = (&'a String, &'a String)> + Clone,
 ) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
-    let of_all = |name: &str| name.contains(".all.");
-    let (own, all) = (settings.clone(), settings);
-    let own = own.filter(|(name, _)| !of_all(name));
-    for (name, value) in own.chain(all.filter(|(name, _)| of_all(name))) {
+    for (name, value) in in_order(settings) {
         changes.add(ensure_sysctl(machine, name, value)?, || format!("{name} = {value}"));
     }
     Ok(changes)

@@ -20,7 +20,7 @@ use crate::plan::network::PodNetwork;
 
 pub use difference::difference;
 pub use files::{ensure_file, ensure_symlink};
-pub use kernel::ensure_sysctl;
+pub use kernel::{ensure_sysctl, in_order};
 pub use units::ensure_units;
 
 use network::{Change, Filter};

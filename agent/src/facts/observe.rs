@@ -150,6 +150,29 @@ fn host(machine: &Machine, links: Links) -> anyhow::Result<Host> {
     })
 }
 
+impl Host {
+    /// The interfaces as they are seen now. A router that is not heard of now is where it was: routes
+    /// to it may be gone together with all others, and it does not move.
+    pub fn see(&mut self, links: Links) {
+        self.mtu = links.primary.mtu_bytes;
+        self.interface = links.primary.name;
+        self.other_interfaces = links.others;
+        self.ipv6_router = links.ipv6_router.or(self.ipv6_router);
+    }
+
+    /// What is known of the interfaces, for a person.
+    pub fn network(&self) -> String {
+        let mut text = format!("{} with an MTU of {}", self.interface, self.mtu);
+        for other in &self.other_interfaces {
+            text += &format!(", {other}");
+        }
+        if let Some(router) = self.ipv6_router {
+            text += &format!(", router {router}");
+        }
+        text
+    }
+}
+
 /// By the link that systemd-resolved.service(8) recommends, not by the file's contents: it may not
 /// have been written yet.
 fn names_a_stub(machine: &Machine) -> bool {

@@ -7,6 +7,7 @@
 mod folder;
 mod journal;
 mod links;
+mod monitor;
 mod netlink;
 mod nftables;
 mod programs;
@@ -22,6 +23,7 @@ use anyhow::Context;
 use nix::time::{ClockId, clock_gettime};
 
 pub use links::{Link, Links};
+pub use monitor::{Monitor, Stirred, Tidings};
 pub use units::UnitState;
 pub use ways::{Added, Entry, WayError, Ways};
 
@@ -51,6 +53,11 @@ impl Machine {
     /// The one that this program runs on.
     pub fn this() -> Self {
         Self { root: PathBuf::from("/"), effects: Effects::Real }
+    }
+
+    /// The one that this program runs on, with other files than its own.
+    pub fn this_with_files(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), effects: Effects::Real }
     }
 
     /// A folder that stands for a machine.

@@ -31,6 +31,17 @@ const MACHINE: [(&str, &str); 8] = [
 ];
 
 pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
+    plan_network(plan, facts, config);
+    // A container has its own network, but its host's kernel for the rest.
+    if !facts.host.container {
+        for (name, value) in MACHINE {
+            plan.sysctls.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}
+
+/// Those of them that make pods' packets go anywhere.
+pub(super) fn plan_network(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
     let mut set = |name: &str, value: &str| {
         plan.sysctls.insert(name.to_owned(), value.to_owned());
     };
@@ -49,11 +60,5 @@ pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
     let interfaces = [&facts.host.interface].into_iter().chain(&facts.host.other_interfaces);
     for interface in interfaces.filter(|_| !facts.host.other_interfaces.is_empty()) {
         set(&format!("net.ipv4.conf.{}.rp_filter", interface.replace('.', "/")), "2");
-    }
-    // A container has its own network, but its host's kernel for the rest.
-    if !facts.host.container {
-        for (name, value) in MACHINE {
-            set(name, value);
-        }
     }
 }

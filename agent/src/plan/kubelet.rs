@@ -58,8 +58,7 @@ pub(super) fn start(plan: &mut HostPlan, config: &NodeConfig) {
         .collect();
     plan.units.push(Unit { name: "kubelet.service".to_owned(), restarted_by });
     if config.node.role == Role::ControlPlane {
-        let restarted_by = BTreeSet::new();
-        plan.units.push(Unit { name: "windlass-admit.service".to_owned(), restarted_by });
+        plan.start("windlass-admit.service");
     }
 }
 

@@ -18,6 +18,8 @@ pub mod node;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use ipnet::IpNet;
+
 use crate::config::{NodeConfig, Problems};
 use crate::exchange::Grant;
 use crate::facts::Facts;
@@ -56,7 +58,18 @@ pub fn after_grant(
     kubelet::plan(&mut plan, facts, config, &node, &ranges)?;
     network::plan(&mut plan, facts, config, &grant.pod_cidrs);
     kubelet::start(&mut plan, config);
+    plan.start(WATCH);
     Ok(plan)
+}
+
+/// What has to stay so for as long as the node runs, of all that is planned for its pods' network:
+/// others on the host change it without a word. It fits into what was planned at boot.
+pub fn standing(facts: &Facts, config: &NodeConfig, pod_cidrs: &[IpNet]) -> HostPlan {
+    let mut plan = HostPlan::default();
+    kernel::plan_network(&mut plan, facts, config);
+    plan.packet_filter = Some(PacketFilter::planned(facts, config));
+    network::plan(&mut plan, facts, config, pod_cidrs);
+    plan
 }
 
 /// What the host should be, or a part of it.
@@ -94,6 +107,9 @@ pub const CREDENTIAL_PROVIDER_DIR: &str = "/usr/libexec/kubernetes/credential-pr
 /// moves the link when it renews.
 pub const CLIENT_CERTIFICATE: &str = "/var/lib/kubelet/pki/kubelet-client-current.pem";
 
+/// Keeps the pod network as planned. It reads anew what a later boot leaves for it.
+const WATCH: &str = "windlass-watch.service";
+
 /// A unit that must run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unit {
@@ -123,6 +139,11 @@ impl HostPlan {
     /// The planned file at `path`.
     pub fn file(&self, path: impl AsRef<Path>) -> Option<&File> {
         self.files.iter().find(|file| file.path == path.as_ref())
+    }
+
+    /// A unit that no file restarts.
+    fn start(&mut self, name: &str) {
+        self.units.push(Unit { name: name.to_owned(), restarted_by: BTreeSet::new() });
     }
 
     fn write(&mut self, path: impl Into<PathBuf>, mode: u32, contents: String) {

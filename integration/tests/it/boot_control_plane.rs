@@ -29,7 +29,10 @@ async fn the_first_node_of_a_cluster_lets_itself_in() {
     assert!(certificate.is_signed_by(scene.authority.certificate()));
     assert_eq!(
         scene.machine.kept().last().map(String::as_str),
-        Some("systemctl start containerd.service kubelet.service windlass-admit.service")
+        Some(
+            "systemctl start containerd.service kubelet.service windlass-admit.service \
+             windlass-watch.service"
+        )
     );
     assert_eq!(scene.lifecycle(), Some("InService"));
     assert_eq!(scene.object(&scene.keys().request(&scene.user)), None, "nobody had to be asked");

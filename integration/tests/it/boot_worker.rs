@@ -57,7 +57,10 @@ async fn a_worker_gets_its_identity_and_becomes_ready() {
     assert_eq!((did[0].as_str(), routes.len()), ("nft replace table inet windlass", 2), "{did:?}");
     assert!(did.contains(&blackhole), "{did:?}");
     let last = did.last().map(String::as_str);
-    assert_eq!(last, Some("systemctl start containerd.service kubelet.service"));
+    assert_eq!(
+        last,
+        Some("systemctl start containerd.service kubelet.service windlass-watch.service")
+    );
     assert_eq!(scene.lifecycle(), Some("InService"));
     let link = scene.machine.path("/var/lib/kubelet/pki/kubelet-client-current.pem");
     assert!(link.symlink_metadata().expect("the link").is_symlink());

@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use integration::lab::storm::scene::tag_route_tables;
 use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
 use integration::region::ec2::{Author, NewInterface, Route, Target, TemplateName, Towards};
 use integration::region::iam;

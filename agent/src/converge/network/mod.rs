@@ -24,6 +24,8 @@ pub use filter::Filter;
 #[derive(Debug, Default)]
 pub struct Reconciled {
     pub changes: Vec<Change>,
+    /// What would have been changed, had it not to wait.
+    pub put_off: BTreeSet<Change>,
     /// What is in the place that ours should have.
     pub foreign: BTreeSet<Foreign>,
     /// What is not as wanted, and why.
@@ -66,9 +68,28 @@ pub enum Reason {
 
 /// The kernel's routes and rules are the planned ones.
 pub async fn reconcile(machine: &Machine, wanted: &PodNetwork) -> anyhow::Result<Reconciled> {
+    reconcile_but(machine, wanted, |_| false).await
+}
+
+/// As [`reconcile`], but for what has to wait.
+pub async fn reconcile_but(
+    machine: &Machine,
+    wanted: &PodNetwork,
+    waits: impl Fn(&Change) -> bool,
+) -> anyhow::Result<Reconciled> {
     let found = machine.ways(wanted).await?;
-    let diff = Diff::between(&found, wanted);
+    let mut diff = Diff::between(&found, wanted);
     let mut reconciled = Reconciled { messages: found.messages, ..Reconciled::default() };
+    let mut is_due = |entry: &Entry, change: fn(Entry) -> Change| {
+        let change = change(entry.clone());
+        let waits = waits(&change);
+        if waits {
+            reconciled.put_off.insert(change);
+        }
+        !waits
+    };
+    diff.add.retain(|entry| is_due(entry, Change::Added));
+    diff.remove.retain(|entry| is_due(entry, Change::Removed));
     let mut waiting = Vec::new();
     for entry in diff.add {
         waiting.extend(reconciled.add(machine, entry).await?);

@@ -8,6 +8,7 @@ pub mod agent;
 mod cluster;
 mod drawing;
 mod outcome;
+mod routing;
 mod run;
 pub mod scene;
 mod watch;

@@ -3,10 +3,8 @@
 
 use std::time::Duration;
 
-use integration::region::call::Service;
-use integration::region::ec2::{Route, Target, Towards};
-use integration::region::{Fault, Profile, Rule};
-use ipnet::IpNet;
+use integration::region::ec2::{Target, Towards};
+use integration::region::{Fault, Profile};
 use tokio::time::{sleep, timeout};
 use windlass::exchange::{Denied, Grant, InstanceId};
 use windlass::policies::CLUSTER_TAG;
@@ -39,54 +37,6 @@ impl Admitting {
         let agent = self.agent().await;
         let denied = timeout(Duration::from_secs(60), agent.denied()).await.expect("a refusal");
         (agent.machine.user.instance, denied)
-    }
-}
-
-impl Scene {
-    /// The cluster's only route table.
-    fn table(&self) -> String {
-        self.region.with(|state, _| {
-            let mut tables = state.ec2.route_tables();
-            let tagged = tables.find(|it| state.ec2.tags_of(&it.id).contains_key(CLUSTER_TAG));
-            tagged.expect("a tagged table").id.clone()
-        })
-    }
-
-    fn interface_of(&self, instance: &InstanceId) -> String {
-        self.region.with(|state, _| {
-            state.ec2.instance(instance.as_str()).expect("an instance").interfaces[0].clone()
-        })
-    }
-
-    fn route_to(&self, destination: &IpNet) -> Option<Target> {
-        let table = self.table();
-        self.region.with(|state, _| {
-            let table = state.ec2.route_table(&table).expect("the table");
-            table.route_to(*destination).map(|route: &Route| route.target.clone())
-        })
-    }
-
-    /// A running instance of somebody else's in the cluster's VPC.
-    async fn stranger(&self) -> String {
-        let instance = self.launch(Launch { tagged: false, ..Launch::WORKER });
-        self.until_running(&instance).await;
-        self.interface_of(&instance)
-    }
-
-    fn create_route(&self, destination: IpNet, interface: &str) {
-        let (table, towards) = (self.table(), Towards::Interface(interface.to_owned()));
-        self.region.with(|state, now| {
-            state.ec2.create_route(&table, destination, &towards, now).expect("a route");
-        });
-    }
-
-    fn fail(&self, action: &str, fault: Fault, times: u64) {
-        let rule = Rule::always(fault).on(Service::Ec2, action);
-        self.region.faults().add(rule.times(times));
-    }
-
-    fn count(&self, action: &str) -> u64 {
-        self.region.calls().count("", &format!("ec2:{action}"))
     }
 }
 

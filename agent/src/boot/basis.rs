@@ -1,0 +1,162 @@
+//! What this machine was planned from, in one small file: `windlass watch` makes the same plan again
+//! from it and from what it sees of the interfaces, and asks neither IMDS nor S3.
+//!
+//! One file, so that facts, revision and pod CIDRs are always those of the same boot. The revision's
+//! own text lies beside it, under its hash.
+
+use anyhow::anyhow;
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::configuration;
+use crate::cli::Failure;
+use crate::config::{NodeConfig, Sha256Hex};
+use crate::converge::{Ensured, ensure_file};
+use crate::facts::Facts;
+use crate::host::Machine;
+
+/// Where it is kept.
+pub const BASIS: &str = "/var/lib/windlass/basis.json";
+
+/// The layout that is written, and the only one that is understood.
+const VERSION: u32 = 1;
+
+const HINT: &str = "hint: `systemctl status windlass-boot` says how the boot ended; a boot that \
+                    succeeds writes it anew";
+
+/// Everything that a plan of the pod network is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Basis {
+    /// As the boot saw them.
+    pub facts: Facts,
+    pub config: NodeConfig,
+    /// As they were granted.
+    pub pod_cidrs: Vec<IpNet>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Written {
+    version: u32,
+    /// The configuration revision.
+    revision: Sha256Hex,
+    pod_cidrs: Vec<IpNet>,
+    facts: Facts,
+}
+
+/// It is on disk, whole.
+pub fn ensure_kept(
+    machine: &Machine,
+    facts: &Facts,
+    revision: &Sha256Hex,
+    pod_cidrs: &[IpNet],
+) -> anyhow::Result<Ensured> {
+    let mut facts = facts.clone();
+    // Of that moment only: a boot that is repeated in another one has the same basis.
+    facts.instance.lifecycle_state = None;
+    let written = Written {
+        version: VERSION,
+        revision: revision.clone(),
+        pod_cidrs: pod_cidrs.to_vec(),
+        facts,
+    };
+    ensure_file(machine, BASIS, 0o644, &serde_json::to_vec_pretty(&written)?)
+}
+
+impl Basis {
+    /// What the last boot left. Where that is nothing, or nothing that can be used, only another
+    /// boot helps.
+    pub fn kept(machine: &Machine) -> Result<Self, Failure> {
+        let text = machine.read_text(BASIS)?.ok_or_else(|| {
+            of_no_use(anyhow!("this machine was never booted as a node: there is no {BASIS}"))
+        })?;
+        let written: Written = serde_json::from_str(&text)
+            .map_err(|error| of_no_use(anyhow!("{BASIS} is not as a boot writes it: {error}")))?;
+        if written.version != VERSION {
+            let found = written.version;
+            let said = anyhow!("{BASIS} has the layout {found}, wanted {VERSION}");
+            return Err(of_no_use(said));
+        }
+        let hash = &written.revision;
+        let text = configuration::kept(machine, hash).ok_or_else(|| {
+            let file = configuration::file(hash);
+            of_no_use(anyhow!("{BASIS} names a revision that is not in {file}, or not whole there"))
+        })?;
+        let config = NodeConfig::parse(&text)?;
+        Ok(Self { facts: written.facts, config, pod_cidrs: written.pod_cidrs })
+    }
+}
+
+fn of_no_use(error: anyhow::Error) -> Failure {
+    Failure::Configuration(anyhow!("{error}\n{HINT}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{CaBundle, ClusterFile};
+    use crate::converge::files::tests::Scratch;
+    use crate::pki::sha256_hex;
+
+    const FACTS: &str = include_str!("../../tests/golden/dual-stack/facts.json");
+
+    /// The facts, and a revision that is kept on the machine.
+    fn booted(machine: &Machine) -> (Facts, NodeConfig, Sha256Hex) {
+        let cluster = include_str!("../../tests/golden/dual-stack/cluster.toml");
+        let authorities = include_str!("../config/testdata/ca.crt").to_owned();
+        let ca = CaBundle { certificate_authorities: authorities, generation: 1 };
+        let cluster = ClusterFile::parse(cluster).expect("a description");
+        let text = cluster.revisions(&ca).into_values().next().expect("a group").to_toml();
+        let hash = sha256_hex(text.as_bytes()).parse().expect("a hash");
+        ensure_file(machine, configuration::file(&hash), 0o644, text.as_bytes()).expect("kept");
+        let facts = serde_json::from_str(FACTS).expect("facts");
+        (facts, NodeConfig::parse(&text).expect("a revision"), hash)
+    }
+
+    fn said(machine: &Machine) -> String {
+        match Basis::kept(machine) {
+            Err(Failure::Configuration(error)) => format!("{error:#}"),
+            other => panic!("wanted a reason that no retry cures, found {other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_a_boot_left_is_read_back_without_what_was_of_a_moment() {
+        let (_scratch, machine) = Scratch::new("basis");
+        let (mut facts, config, revision) = booted(&machine);
+        let pod_cidrs = vec!["10.64.3.0/24".parse().expect("a CIDR")];
+        facts.instance.lifecycle_state = Some("Pending:Wait".to_owned());
+        let kept = ensure_kept(&machine, &facts, &revision, &pod_cidrs).expect("written");
+        facts.instance.lifecycle_state = Some("InService".to_owned());
+        let again = ensure_kept(&machine, &facts, &revision, &pod_cidrs).expect("the same");
+        assert_eq!((kept, again), (Ensured::Changed, Ensured::Unchanged));
+        facts.instance.lifecycle_state = None;
+        let basis = Basis::kept(&machine).expect("a basis");
+        assert_eq!(basis, Basis { facts, config, pod_cidrs });
+    }
+
+    #[test]
+    fn a_machine_that_was_never_booted_says_so() {
+        let (_scratch, machine) = Scratch::new("basis-none");
+        let said = said(&machine);
+        assert!(said.starts_with("this machine was never booted as a node: there is no /var/lib"));
+        assert!(said.contains("hint: `systemctl status windlass-boot`"), "{said}");
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        let (_scratch, machine) = Scratch::new("basis-broken");
+        let (facts, _, revision) = booted(&machine);
+        ensure_kept(&machine, &facts, &revision, &[]).expect("written");
+        let text = machine.read_text(BASIS).expect("read").expect("there");
+        let put = |text: &str| std::fs::write(machine.path(BASIS), text).expect("written");
+
+        put(&text.replace("\"version\": 1", "\"version\": 2"));
+        assert!(said(&machine).starts_with(&format!("{BASIS} has the layout 2, wanted 1")));
+        put(&text[..text.len() / 2]);
+        assert!(said(&machine).starts_with(&format!("{BASIS} is not as a boot writes it: EOF")));
+        put(&text);
+        let revision = machine.path(configuration::file(&revision));
+        std::fs::write(revision, "group = \"others\"\n").expect("written");
+        assert!(said(&machine).contains("or not whole there"), "{}", said(&machine));
+    }
+}
