@@ -44,13 +44,15 @@ impl Admitter {
             Ok(judged) => judged,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let began = Instant::now();
+        let (began, asked) = (Instant::now(), self.now());
         let pod_cidrs = match self.make_real(&instance, &revision).await? {
             Ok(pod_cidrs) => pod_cidrs,
             Err(refusal) => return Ok(Err(refusal)),
         };
         if began.elapsed() > A_MOMENT {
-            if self.store.find(&self.keys.grant(user)).await?.is_some() {
+            let found = self.store.find(&self.keys.grant(user)).await?;
+            let found = found.and_then(|it| serde_json::from_slice::<Grant>(&it.bytes).ok());
+            if found.is_some_and(|grant| grant.at >= asked) {
                 return Err(Answered.into());
             }
             admissible = match self.judge(user, request, &group)? {
@@ -120,7 +122,7 @@ impl Admitter {
                 return Ok(Err(Refusal::NoPodCidr { instance, why: none.to_string() }));
             }
         };
-        if let Err(refusal) = self.routed(&instance.id).await? {
+        if let Err(refusal) = self.routed(&instance.id, &pod_cidrs).await? {
             return Ok(Err(refusal));
         }
         if let Some(nodes) = &self.nodes {
@@ -134,7 +136,7 @@ impl Admitter {
         let known = self.book.knows(&instance.id).await;
         let terrain = self.terrain().await?;
         let leased = self.book.ensure(Holder::of(instance), &terrain, self.now()).await?;
-        if !known {
+        if !known && leased.is_ok() {
             self.leases_changed();
         }
         Ok(leased)

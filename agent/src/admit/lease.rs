@@ -102,7 +102,9 @@ impl Leases {
                 continue;
             }
             let free = self.lowest_free(pods, mask(network, pods), terrain)?;
-            terrain.has_room(self, &free)?;
+            if let Err(full) = terrain.has_room(self, &free) {
+                return Err(self.ending_or(pods, mask(network, pods), full.into()));
+            }
             let lease = Lease {
                 instance: holder.instance.clone(),
                 network_interface: holder.network_interface.clone(),
@@ -162,6 +164,15 @@ impl Leases {
 
     fn lowest_free(&self, pods: &IpNet, mask: u8, terrain: &Terrain) -> Result<IpNet, NoLease> {
         let size = 1u128 << mask.saturating_sub(pods.prefix_len());
+        let full = |obstacle: Option<&str>| {
+            let obstacle =
+                obstacle.map_or(String::new(), |met| format!(", or in the way of {met}"));
+            NoLease::Full { pods: *pods, mask, size, obstacle }
+        };
+        // Of IPv6 there are more candidates than could be looked at.
+        if let Some(covers) = terrain.covers(pods) {
+            return Err(full(Some(covers)));
+        }
         let (mut candidates, mut obstacle) = (pods.subnets(mask).into_iter().flatten(), None);
         let free = candidates.find(|candidate| {
             let met = terrain.obstacle(candidate);
@@ -170,14 +181,15 @@ impl Leases {
             }
             met.is_none() && !self.overlaps(candidate)
         });
-        free.ok_or_else(|| match self.ending.keys().filter(|cidr| pods.contains(*cidr)).count() {
-            0 => {
-                let obstacle =
-                    obstacle.map_or(String::new(), |met| format!(", or in the way of {met}"));
-                NoLease::Full { pods: *pods, mask, size, obstacle }
-            }
+        free.ok_or_else(|| self.ending_or(pods, mask, full(obstacle)))
+    }
+
+    /// What is ending will be free by itself: that is waited for.
+    fn ending_or(&self, pods: &IpNet, mask: u8, none: NoLease) -> NoLease {
+        match self.ending.keys().filter(|cidr| pods.contains(*cidr)).count() {
+            0 => none,
             ending => NoLease::Ending { pods: *pods, mask, ending },
-        })
+        }
     }
 
     /// What is written down never overlaps, so only the neighbours in the order of addresses can

@@ -237,22 +237,28 @@ impl Admitter {
     }
 
     async fn lead_or_follow(self: Arc<Self>) {
+        let (mut candidate, began) = (leader::Candidate::default(), self.now());
+        let key = self.keys.leader();
         loop {
-            let key = self.keys.leader();
-            let term = leader::term(self.load());
-            match leader::campaign(&self.store, &key, &self.instance, term, self.now()).await {
-                Ok(lead) => {
-                    let before =
-                        std::mem::replace(&mut *self.lead.lock().expect("who leads"), lead);
-                    if before != lead {
-                        tracing::info!("now {lead:?}");
-                    }
+            let (load, now) = (self.load(), self.now());
+            let listed = self.seen.lock().expect("what was seen").latest_listing();
+            // Who does not see EC2 must not lead those who do.
+            let lead = if now - listed.unwrap_or(began) > leader::BLIND {
+                if self.lead() == Lead::Leader {
+                    self.resign().await;
                 }
+                Ok(Lead::Follower)
+            } else {
+                candidate.stand(&self.store, &key, &self.instance, load, now).await
+            };
+            let lead = lead.unwrap_or_else(|error| {
+                tracing::warn!("who leads is not known: {error:#}");
                 // Without a word about a leader everybody looks often.
-                Err(error) => {
-                    tracing::warn!("who leads is not known: {error:#}");
-                    *self.lead.lock().expect("who leads") = Lead::Leader;
-                }
+                Lead::Leader
+            });
+            let before = std::mem::replace(&mut *self.lead.lock().expect("who leads"), lead);
+            if before != lead {
+                tracing::info!("now {lead:?}");
             }
             self.counters.log();
             let asked = Instant::now();

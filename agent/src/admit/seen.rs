@@ -22,6 +22,7 @@ pub struct Seen {
     answered: BTreeMap<InstanceId, OffsetDateTime>,
     /// Instances that ask and that EC2 does not know yet.
     unknown: BTreeMap<InstanceId, Unknown>,
+    latest_listing: Option<OffsetDateTime>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +36,16 @@ struct Unknown {
 impl Seen {
     /// A listing of all that are pending or running in the cluster: whoever is not in it, is not.
     pub fn listed(&mut self, instances: Vec<Instance>, now: OffsetDateTime) {
+        self.latest_listing = Some(now);
         self.described.clear();
         self.described(instances, now);
         let Self { described, answered, .. } = self;
         answered.retain(|id, _| described.contains_key(id));
+    }
+
+    /// When EC2 listed the cluster's instances last.
+    pub fn latest_listing(&self) -> Option<OffsetDateTime> {
+        self.latest_listing
     }
 
     /// Some instances, by id.

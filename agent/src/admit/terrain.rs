@@ -20,12 +20,15 @@ pub struct Terrain {
 
 /// A lease more would be a route more than a table takes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "route table {table} has {found} of {quota} {family} routes, those of leases included\n\
-     hint: ask AWS to raise the quota \"Routes per route table\" and set `network.routes_per_table`, \
-     or let ended nodes go"
-)]
-pub struct QuotaReached {
+#[error("route table {} has {} of {} {} routes, those of leases included\n{RAISE}", .0.table, .0.found, .0.quota, .0.family)]
+pub struct QuotaReached(Fill);
+
+const RAISE: &str = "hint: ask AWS to raise the quota \"Routes per route table\" and set \
+                     `network.routes_per_table`, or let ended nodes go";
+
+/// How full a table is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Fill {
     table: String,
     found: usize,
     quota: usize,
@@ -33,12 +36,12 @@ pub struct QuotaReached {
 }
 
 impl Terrain {
-    /// By the cluster's `tables`, in which `is_ours` says whose routes are not in the way.
+    /// By the cluster's `tables`, in which `may_be_taken` says which routes are not in the way.
     pub fn of(
         tables: &[RouteTable],
         pods: &[IpNet],
         routes_per_table: u32,
-        is_ours: impl Fn(&Route) -> bool,
+        may_be_taken: impl Fn(&IpNet, &Route) -> bool,
     ) -> Self {
         let mut obstacles = Vec::new();
         for table in tables {
@@ -48,7 +51,7 @@ impl Terrain {
                 // specific than the VPC's own CIDRs.
                 let carved = pods.iter().any(|pods| pods.contains(destination))
                     || route.target == Target::Local;
-                if carved && !is_ours(route) {
+                if carved && !may_be_taken(destination, route) {
                     let what = format!("the route to {destination} in {}", table.id);
                     obstacles
                         .push((*destination, format!("{what}, which leads to {}", route.target)));
@@ -62,6 +65,12 @@ impl Terrain {
         }
     }
 
+    /// What leaves nothing of `pods`.
+    pub fn covers(&self, pods: &IpNet) -> Option<&str> {
+        let covers = self.obstacles.iter().find(|(obstacle, _)| obstacle.contains(pods));
+        covers.map(|(_, what)| what.as_str())
+    }
+
     /// What a lease of `cidr` would meet.
     pub fn obstacle(&self, cidr: &IpNet) -> Option<&str> {
         let met = self.obstacles.iter().find(|(obstacle, _)| overlap(obstacle, cidr));
@@ -71,20 +80,27 @@ impl Terrain {
     /// Every table takes the routes that `leases` want and one more, to `cidr`.
     pub fn has_room(&self, leases: &Leases, cidr: &IpNet) -> Result<(), QuotaReached> {
         let full = self.fill(leases, cidr).find(|fill| fill.found >= fill.quota);
-        full.map_or(Ok(()), Err)
+        full.map_or(Ok(()), |fill| Err(QuotaReached(fill)))
     }
 
-    /// The tables that are nearly full, as a person is told.
+    /// The tables that are nearly full, as a person is told: without the number, which is another one
+    /// with each lease.
     pub fn nearly_full(&self, leases: &Leases, pods: &[IpNet]) -> Vec<String> {
-        let nearly = |fill: &QuotaReached| fill.found * 100 >= fill.quota * NEARLY_FULL_PERCENT;
+        let nearly = |fill: &Fill| fill.found * 100 >= fill.quota * NEARLY_FULL_PERCENT;
         let fills = pods.iter().flat_map(|pods| self.fill(leases, pods)).filter(nearly);
-        fills.map(|fill| fill.to_string()).collect()
+        let said = |Fill { table, quota, family, .. }| {
+            format!(
+                "route table {table} has {NEARLY_FULL_PERCENT} % or more of its {quota} {family} \
+                 routes, those of leases included\n{RAISE}"
+            )
+        };
+        fills.map(said).collect()
     }
 
     /// For each table how many routes of the family of `of` there are, with those that are to come.
     ///
     /// Source: "Amazon VPC quotas": the quota is enforced separately for IPv4 and IPv6.
-    fn fill(&self, leases: &Leases, of: &IpNet) -> impl Iterator<Item = QuotaReached> {
+    fn fill(&self, leases: &Leases, of: &IpNet) -> impl Iterator<Item = Fill> {
         let is_ipv4 = of.addr().is_ipv4();
         let same = move |cidr: &&IpNet| cidr.addr().is_ipv4() == is_ipv4;
         let wanted: Vec<_> = leases.leases.keys().filter(same).collect();
@@ -93,7 +109,7 @@ impl Terrain {
             let there = table.routes.keys().filter(same).count();
             let missing = wanted.iter().filter(|it| !table.routes.contains_key(**it)).count();
             let (found, quota) = (there + missing, self.routes_per_table);
-            QuotaReached { table: table.id.clone(), found, quota, family }
+            Fill { table: table.id.clone(), found, quota, family }
         })
     }
 }
@@ -116,7 +132,7 @@ mod tests {
     }
 
     fn terrain(routes: &[(&str, &str)], quota: u32) -> Terrain {
-        let is_ours = |route: &Route| route.target.to_string() == "eni-ours";
+        let is_ours = |_: &IpNet, route: &Route| route.target.to_string() == "eni-ours";
         Terrain::of(&[table("rtb-1", routes)], &config().network.pods, quota, is_ours)
     }
 
@@ -162,7 +178,10 @@ mod tests {
                     hint: ask AWS to raise the quota \"Routes per route table\" and set \
                     `network.routes_per_table`, or let ended nodes go";
         assert_eq!(lease(&mut leases, 3, &terrain).expect_err("no room").to_string(), said);
-        assert_eq!(terrain.nearly_full(&leases, &pods), [said]);
+        let nearly = "route table rtb-1 has 90 % or more of its 3 IPv4 routes, those of leases included\n\
+                      hint: ask AWS to raise the quota \"Routes per route table\" and set \
+                      `network.routes_per_table`, or let ended nodes go";
+        assert_eq!(terrain.nearly_full(&leases, &pods), [nearly]);
         assert_eq!(leases.leases.len(), 2, "nothing was leased");
     }
 }

@@ -23,7 +23,7 @@ const ADMITTERS_ROUND_TRIPS: u32 = 2;
 const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(150);
 /// Between looks after the first. Each costs money, and one too early is lost. The third covers
 /// what a crowd costs, whom the admitter finds by listing; then something is slow.
-const LOOKS_MS: [u64; 7] = [25, 50, 120, 200, 300, 500, 700];
+const LOOKS_MS: [u64; 7] = [30, 80, 150, 200, 300, 500, 700];
 /// From then on; with a fifth of jitter, so that a boot storm spreads.
 const LATER: Duration = Duration::from_secs(1);
 /// A refusal is looked for after this many looks found no grant, and then as often again.

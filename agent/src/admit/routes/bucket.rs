@@ -33,6 +33,8 @@ struct Bucket {
     per_second: f64,
     filled: Instant,
     not_before: Instant,
+    /// When it was slowed down last: requests that were underway together are throttled together.
+    slowed: Option<Instant>,
 }
 
 impl Buckets {
@@ -46,34 +48,50 @@ impl Buckets {
         allowed
     }
 
-    /// How long until there is a token of `action`.
-    pub fn wait(&mut self, action: &'static str, now: Instant) -> Duration {
-        self.backlog(action, 1, now).max(self.bucket(action, now).not_before - now)
+    /// How long until there is a token of `action` beside `spare` ones.
+    pub fn wait(&mut self, action: &'static str, spare: f64, now: Instant) -> Duration {
+        let bucket = self.bucket(action, now);
+        bucket.until(spare + 1.0).max(bucket.not_before - now)
     }
 
     /// How long until there have been tokens for so many `requests` of `action`.
     pub fn backlog(&mut self, action: &'static str, requests: u32, now: Instant) -> Duration {
-        let bucket = self.bucket(action, now);
-        let missing = (f64::from(requests) - bucket.tokens).max(0.0);
-        Duration::from_secs_f64(missing / bucket.per_second)
+        self.bucket(action, now).until(f64::from(requests))
     }
 
     /// AWS refused a request for being one too many.
     pub fn throttled(&mut self, action: &'static str, now: Instant) {
         let bucket = self.bucket(action, now);
         bucket.tokens = 0.0;
+        if bucket.slowed.is_some_and(|at| now - at < PAUSE) {
+            return;
+        }
+        bucket.slowed = Some(now);
         bucket.per_second = (bucket.per_second * SLOWED).max(LEAST_PER_SECOND);
         bucket.not_before = now + PAUSE.mul_f64(fastrand::f64());
     }
 
     fn bucket(&mut self, action: &'static str, now: Instant) -> &mut Bucket {
-        let full = Bucket { tokens: BURST, per_second: PER_SECOND, filled: now, not_before: now };
+        let full = Bucket {
+            tokens: BURST,
+            per_second: PER_SECOND,
+            filled: now,
+            not_before: now,
+            slowed: None,
+        };
         let bucket = self.0.entry(action).or_insert(full);
         let seconds = (now - bucket.filled).as_secs_f64();
         bucket.tokens = BURST.min(bucket.tokens + seconds * bucket.per_second);
         bucket.per_second = PER_SECOND.min(bucket.per_second + seconds * RECOVERY);
         bucket.filled = now;
         bucket
+    }
+}
+
+impl Bucket {
+    fn until(&self, tokens: f64) -> Duration {
+        let missing = (tokens - self.tokens).max(0.0);
+        Duration::from_secs_f64(missing / self.per_second)
     }
 }
 
@@ -91,7 +109,7 @@ mod tests {
     fn a_burst_and_then_five_a_second() {
         let (mut buckets, start) = (Buckets::default(), Instant::now());
         assert_eq!(taken(&mut buckets, start), 50);
-        assert_eq!(buckets.wait(ACTION, start), Duration::from_millis(200));
+        assert_eq!(buckets.wait(ACTION, 0.0, start), Duration::from_millis(200));
         assert_eq!(buckets.backlog(ACTION, 1450, start), Duration::from_secs(290));
         assert_eq!(taken(&mut buckets, start + Duration::from_secs(2)), 10);
         assert_eq!(taken(&mut buckets, start + Duration::from_secs(100)), 50);
@@ -110,15 +128,24 @@ mod tests {
         let (mut buckets, start) = (Buckets::default(), Instant::now());
         buckets.throttled(ACTION, start);
         assert_eq!(taken(&mut buckets, start), 0);
-        assert!(buckets.wait(ACTION, start) >= Duration::from_millis(250), "four a second");
+        assert!(buckets.wait(ACTION, 0.0, start) >= Duration::from_millis(250), "four a second");
         let second = start + Duration::from_secs(1);
         assert_eq!(taken(&mut buckets, second), 4);
         for _ in 0..20 {
             buckets.throttled(ACTION, second);
         }
-        assert_eq!(taken(&mut buckets, second + Duration::from_secs(2)), 1, "never quite none");
+        assert_eq!(
+            taken(&mut buckets, second + Duration::from_secs(5)),
+            16,
+            "one throttle, not 20"
+        );
+        for seconds in 6..40 {
+            buckets.throttled(ACTION, start + Duration::from_secs(seconds));
+        }
+        let last = start + Duration::from_secs(39);
+        assert_eq!(taken(&mut buckets, last + Duration::from_secs(3)), 1, "never quite none");
         let later = second + Duration::from_secs(200);
         assert_eq!(taken(&mut buckets, later), 50);
-        assert_eq!(buckets.wait(ACTION, later), Duration::from_millis(200), "as before");
+        assert_eq!(buckets.wait(ACTION, 0.0, later), Duration::from_millis(200), "as before");
     }
 }

@@ -85,12 +85,21 @@ impl Desired {
         Self { gone: BTreeSet::new(), ..self }
     }
 
-    /// Whether a route may be changed: it leads, or led, to an instance of the cluster.
+    /// Whether a route may be changed: it leads, or led, to an instance of the cluster, or to an
+    /// interface that is attached to nothing any more. (A route to somebody's instance that is stopped
+    /// is a blackhole, too, and names the instance.)
     pub fn is_ours(&self, route: &Route) -> bool {
         match &route.target {
-            Target::Interface { .. } if route.blackhole => true,
+            Target::Interface { instance: None, .. } if route.blackhole => true,
             target => self.ours.have(target),
         }
+    }
+
+    /// Whether a route to `destination` is no hindrance to whom that is leased next: it is accounted
+    /// for by a lease, or leads nowhere. Should leases ever be lost, a living node's CIDR is not
+    /// leased to another.
+    pub fn may_be_taken(&self, destination: &IpNet, route: &Route) -> bool {
+        self.is_ours(route) && (route.blackhole || self.written.contains(destination))
     }
 
     /// Blackholes within the pod network that no lease accounts for. A route that leads to a living
@@ -103,7 +112,7 @@ impl Desired {
     ) -> BTreeMap<IpNet, Ending> {
         let routes = tables.iter().flat_map(|table| &table.routes);
         let strays = routes.filter_map(|(destination, route)| {
-            let Target::Interface { id, .. } = &route.target else { return None };
+            let Target::Interface { id, instance: None } = &route.target else { return None };
             let stray = route.blackhole
                 && pods.iter().any(|pods| pods.contains(destination))
                 && !self.written.contains(destination);

@@ -85,17 +85,25 @@ impl Diff {
     /// `cidr` shall lead to `holder` in `table`.
     fn lead(&mut self, table: &RouteTable, cidr: IpNet, holder: &Holder, desired: &Desired) {
         let (place, interface) = (Place::of(table, cidr), holder.interface.clone());
+        for (within, route) in table.routes.range(cidr..).take_while(|(it, _)| cidr.contains(*it)) {
+            if *within != cidr && !desired.is_ours(route) {
+                self.meets(holder, Place::of(table, *within), route);
+            }
+        }
         match table.routes.get(&cidr) {
             None => self.push(Some(holder), What::Created(place, interface)),
             Some(route) if leads_to(route, &interface) => {}
             Some(route) if desired.is_ours(route) => {
                 self.push(Some(holder), What::Replaced(place, interface));
             }
-            Some(Route { target, .. }) => {
-                let foreign = Foreign { place, target: target.to_string() };
-                self.foreign.entry(holder.instance.clone()).or_default().insert(foreign);
-            }
+            Some(route) => self.meets(holder, place, route),
         }
+    }
+
+    /// Somebody else's takes packets of the holder's pods.
+    fn meets(&mut self, holder: &Holder, place: Place, route: &Route) {
+        let foreign = Foreign { place, target: route.target.to_string() };
+        self.foreign.entry(holder.instance.clone()).or_default().insert(foreign);
     }
 
     fn push(&mut self, holder: Option<&Holder>, what: What) {

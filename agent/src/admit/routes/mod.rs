@@ -20,6 +20,7 @@ use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio::try_join;
@@ -35,7 +36,8 @@ use super::lease::Leases;
 use super::pace::{self, Lead};
 use super::terrain::Terrain;
 use super::{Admitter, Refusal};
-use crate::client::ec2::{Route, RouteTable};
+use crate::client::ec2::{Route, RouteTable, State};
+use crate::config::Cluster;
 use crate::exchange::InstanceId;
 use crate::policies::CLUSTER_TAG;
 
@@ -62,6 +64,8 @@ struct Keeper {
     led: bool,
     /// When EC2 was asked last, whether it answered or not.
     asked: Option<Instant>,
+    /// Since when there is no route table to keep.
+    untagged: Option<Instant>,
 }
 
 impl Board {
@@ -120,12 +124,13 @@ impl Admitter {
         Ok(self.survey(&tables, &self.desired(&Keeper::default(), &leases, None)))
     }
 
-    /// Waits until the VPC routes the instance's pod CIDRs to it.
+    /// Waits until the VPC routes these pod CIDRs to the instance.
     pub(super) async fn routed(
         &self,
         instance: &InstanceId,
+        pod_cidrs: &[IpNet],
     ) -> anyhow::Result<Result<(), Refusal>> {
-        let settled = self.board.standings.settled(instance, PATIENCE).await?;
+        let settled = self.board.standings.settled(instance, pod_cidrs, PATIENCE).await?;
         let refusal = |why| Refusal::NoRoute { instance: instance.clone(), why };
         Ok(settled.map_err(refusal))
     }
@@ -160,8 +165,8 @@ impl Admitter {
         let diff = Diff::between(tables, &desired);
         keeper.work.keep_only(&diff.changes);
         if leads && !diff.changes.is_empty() {
-            let worked = keeper.work.carry_out(&self.ec2, &diff.changes, &mut keeper.view).await;
-            worked.done.iter().for_each(|what| self.counters.count(what.action()));
+            let done = keeper.work.carry_out(&self.ec2, &diff.changes, &mut keeper.view).await;
+            done.iter().for_each(|what| self.counters.count(what.action()));
         }
         let left = self.tell(keeper, &leases, &desired);
         let now = Instant::now();
@@ -192,7 +197,14 @@ impl Admitter {
     }
 
     fn desired(&self, keeper: &Keeper, leases: &Leases, only: Option<&InstanceId>) -> Desired {
-        let listed = self.seen.lock().expect("what was seen").all();
+        let mut listed = self.seen.lock().expect("what was seen").all();
+        // Whoever asks is looked up, wherever he is.
+        let Cluster { name, vpc, .. } = &self.config.cluster;
+        listed.retain(|it| {
+            it.vpc.as_ref() == Some(vpc)
+                && it.tags.get(CLUSTER_TAG) == Some(name)
+                && matches!(it.state, State::Pending | State::Running)
+        });
         let desired = Desired::of(leases, &keeper.view.corrected(listed), self.now());
         only.into_iter().fold(desired, Desired::only)
     }
@@ -200,7 +212,7 @@ impl Admitter {
     /// Keeps what the tables leave for leases.
     fn survey(&self, tables: &[RouteTable], desired: &Desired) -> Arc<Terrain> {
         let network = &self.config.network;
-        let is_ours = |route: &Route| desired.is_ours(route);
+        let is_ours = |to: &IpNet, route: &Route| desired.may_be_taken(to, route);
         let terrain =
             Arc::new(Terrain::of(tables, &network.pods, network.routes_per_table, is_ours));
         *self.board.terrain.lock().expect("the terrain") = Some(terrain.clone());
@@ -210,11 +222,19 @@ impl Admitter {
     /// Forgets ended leases whose routes are gone, and lets end what is routed but leased to nobody.
     async fn settle_ended(&self, tables: &[RouteTable], desired: &Desired) -> anyhow::Result<()> {
         let strays = desired.strays(tables, &self.config.network.pods, self.now());
-        let routed = |cidr: &ipnet::IpNet| {
+        let routed = |cidr: &IpNet| {
             let mut routes = tables.iter().filter_map(|table| table.routes.get(cidr));
             routes.any(|route| desired.is_ours(route))
         };
         self.book.settle(&strays, routed, self.now()).await
+    }
+
+    fn no_table(&self) -> String {
+        let Cluster { name, vpc, .. } = &self.config.cluster;
+        format!(
+            "no route table of {vpc} has the tag `{CLUSTER_TAG}` = `{name}`\n\
+             hint: tag those that the nodes' subnets use"
+        )
     }
 
     /// Tells those who wait, and the log. Leaves what is still to be done.
@@ -222,22 +242,27 @@ impl Admitter {
         let tables = keeper.view.tables().unwrap_or_default();
         let left = Diff::between(tables, desired);
         let terrain = self.survey(tables, desired);
-        let mut complaints: BTreeSet<_> = keeper.work.complaints().collect();
+        let now = Instant::now();
+        let mut complaints: BTreeSet<_> = keeper.work.complaints(now).collect();
         let foreign = left.foreign.values().flatten().map(ToString::to_string);
         complaints.extend(foreign);
         complaints.extend(terrain.nearly_full(leases, &self.config.network.pods));
-        let untagged = tables.is_empty().then(|| {
-            let cluster = &self.config.cluster;
-            format!(
-                "no route table of {} has the tag `{CLUSTER_TAG}` = `{}`\n\
-                 hint: tag those that the nodes' subnets use",
-                cluster.vpc, cluster.name
-            )
-        });
-        complaints.extend(untagged.clone());
+        // No table at all may be EC2's lag, or a tag of this very minute.
+        let (untagged, stands) =
+            match tables.is_empty().then(|| *keeper.untagged.get_or_insert(now)) {
+                Some(since) => (true, now - since >= work::STANDS),
+                None => (false, false),
+            };
+        let none = stands.then(|| self.no_table());
+        complaints.extend(none.clone());
         keeper.complaints.are(complaints);
-        let stuck = |it: &InstanceId| untagged.clone().or_else(|| keeper.work.stuck(it));
-        self.board.standings.publish(desired, &left, stuck);
+        let stuck = |it: &InstanceId| none.clone().or_else(|| keeper.work.stuck(it, now));
+        self.board.standings.publish(desired, &left, untagged, stuck);
+        if untagged {
+            keeper.view.doubt();
+        } else {
+            keeper.untagged = None;
+        }
         left
     }
 }

@@ -129,11 +129,15 @@ fn each_kind_of_route_is_met_as_it_should_be() {
     assert_eq!(whats(None), (vec![What::Created(place(), own.clone())], nobody()));
     assert_eq!(whats(eni(own, false)), (nothing(), nobody()));
     assert_eq!(whats(eni(own, true)), (nothing(), nobody()), "the instance is stopped");
+    let stopped =
+        Target::Interface { id: "eni-foreign".to_owned(), instance: Some(instance(9).id) };
+    let stopped = Some(Route { target: stopped, blackhole: true });
     let replaced = || (vec![What::Replaced(place(), own.clone())], nobody());
     assert_eq!(whats(eni(&interface(2), false)), replaced(), "ours, with another target");
     assert_eq!(whats(eni("eni-gone", true)), replaced(), "a blackhole");
     for (route, target) in [
         (eni("eni-foreign", false), "eni-foreign"),
+        (stopped, "eni-foreign of i-00000000000000009"),
         (Some(Route { target: Target::Other("tgw-1".to_owned()), blackhole: true }), "tgw-1"),
         (Some(Route { target: Target::Local, blackhole: false }), "the VPC itself"),
     ] {
@@ -168,6 +172,24 @@ fn the_longest_wait_comes_first_and_a_holders_changes_together() {
     assert_eq!(said, wanted);
 }
 
+#[test]
+fn a_foreign_route_to_some_of_a_holders_pods_is_his_trouble_too() {
+    let desired = Desired::of(&leased([1]), &[instance(1)], NOW);
+    let tables = [table(
+        "rtb-1",
+        &[
+            ("10.128.0.0/24", &interface(1)),
+            ("10.128.0.128/25", "pcx-1"),
+            ("10.128.1.0/25", "pcx-2"),
+        ],
+    )];
+    let diff = Diff::between(&tables, &desired);
+    let destination = "10.128.0.128/25".parse().expect("a CIDR");
+    let place = Place { table: "rtb-1".to_owned(), destination };
+    let foreign = BTreeSet::from([Foreign { place, target: "pcx-1".to_owned() }]);
+    assert_eq!(diff, Diff { changes: vec![], foreign: [(instance(1).id, foreign)].into() });
+}
+
 /// Leases lost, a table full of routes: those of the living stay, only what leads nowhere goes.
 #[test]
 fn lost_leases_take_no_living_pod_its_way() {
@@ -177,6 +199,13 @@ fn lost_leases_take_no_living_pod_its_way() {
     found.routes.get_mut(&gone).expect("a route").blackhole = true;
     let desired = Desired::of(&Leases::default(), &[instance(1)], NOW);
     assert_eq!(Diff::between(std::slice::from_ref(&found), &desired), Diff::default());
-    let strays = desired.strays(&[found], &config().network.pods, NOW);
+    let pods = config().network.pods;
+    let strays = desired.strays(std::slice::from_ref(&found), &pods, NOW);
     assert_eq!(strays.into_keys().collect::<Vec<_>>(), [gone]);
+    // And a newcomer is not leased what a living one has.
+    let may_be_taken = |to: &IpNet, route: &Route| desired.may_be_taken(to, route);
+    let terrain = Terrain::of(&[found], &pods, 500, may_be_taken);
+    let mut leases = Leases::default();
+    let leased = leases.lease(&Holder::of(&instance(2)), &config().network, &terrain, NOW);
+    assert_eq!(leased, Ok(vec![gone]));
 }

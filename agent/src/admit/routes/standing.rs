@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::desired::Desired;
+use super::desired::{Desired, Holder};
 use super::diff::Diff;
 use crate::exchange::InstanceId;
 
 /// How far a holder's routes are.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// In every table, and its interface lets pods' packets through.
-    Real,
+    /// These pod CIDRs are in every table, and its interface lets pods' packets through.
+    Real(Vec<IpNet>),
     Underway,
     /// They will not be until somebody does something.
     Stuck(String),
@@ -37,24 +38,27 @@ pub struct Standings {
 }
 
 impl Standings {
-    /// Tells everybody: what is to be changed is underway, unless it is `stuck`.
+    /// Tells everybody: what is to be changed is underway, unless it is `stuck`. Where there is no
+    /// table yet, everybody's is.
     pub fn publish(
         &self,
         desired: &Desired,
         diff: &Diff,
+        no_table: bool,
         stuck: impl Fn(&InstanceId) -> Option<String>,
     ) {
         let underway: BTreeSet<_> =
             diff.changes.iter().filter_map(|change| change.holder.as_ref()).collect();
-        let of = |instance: &InstanceId| {
+        let of = |holder: &Holder| {
+            let instance = &holder.instance;
             let foreign = diff.foreign.get(instance).and_then(|all| all.first());
             match foreign.map(ToString::to_string).or_else(|| stuck(instance)) {
                 Some(why) => Standing::Stuck(why),
-                None if underway.contains(instance) => Standing::Underway,
-                None => Standing::Real,
+                None if no_table || underway.contains(instance) => Standing::Underway,
+                None => Standing::Real(holder.pod_cidrs.clone()),
             }
         };
-        let all = desired.holders.iter().map(|it| (it.instance.clone(), of(&it.instance)));
+        let all = desired.holders.iter().map(|it| (it.instance.clone(), of(it)));
         *self.all.lock().expect("the standings") = all.collect();
         self.changed.notify_waiters();
     }
@@ -70,11 +74,12 @@ impl Standings {
         Arc::strong_count(&self.waiting) > 1
     }
 
-    /// Waits until the holder's routes are real, or it is said why they will not be. Fails after
+    /// Waits until the routes of the holder's `pod_cidrs` are real, or it is said why they will not be. Fails after
     /// `patience`; then it is worth a new look at who asks.
     pub async fn settled(
         &self,
         instance: &InstanceId,
+        pod_cidrs: &[IpNet],
         patience: Duration,
     ) -> Result<Result<(), String>, NotYet> {
         let _waiting = self.waiting.clone();
@@ -82,9 +87,10 @@ impl Standings {
             loop {
                 let changed = self.changed.notified();
                 match self.of(instance) {
-                    Some(Standing::Real) => return Ok(()),
+                    Some(Standing::Real(routed)) if routed == pod_cidrs => return Ok(()),
                     Some(Standing::Stuck(why)) => return Err(why),
-                    Some(Standing::Underway) | None => changed.await,
+                    // Real may be what it held before.
+                    Some(Standing::Real(_) | Standing::Underway) | None => changed.await,
                 }
             }
         };

@@ -5,13 +5,14 @@ use std::time::Duration;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::types::AttributeBooleanValue;
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use ipnet::IpNet;
 
 use super::Ec2;
 use crate::client::Chain;
 
 /// A change whose answer has not come by then may have been made or not.
-pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(10);
+pub const CHANGE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Why a change was not made, or may not have been.
 ///
@@ -51,11 +52,9 @@ impl Ec2 {
         destination: IpNet,
         interface: &str,
     ) -> Result<(), NotChanged> {
+        let (v4, v6) = by_family(destination);
         let request = self.changing.create_route().route_table_id(table);
-        let request = match destination {
-            IpNet::V4(cidr) => request.destination_cidr_block(cidr.to_string()),
-            IpNet::V6(cidr) => request.destination_ipv6_cidr_block(cidr.to_string()),
-        };
+        let request = request.set_destination_cidr_block(v4).set_destination_ipv6_cidr_block(v6);
         request.network_interface_id(interface).send().await.map(drop).map_err(not_changed)
     }
 
@@ -66,21 +65,17 @@ impl Ec2 {
         destination: IpNet,
         interface: &str,
     ) -> Result<(), NotChanged> {
+        let (v4, v6) = by_family(destination);
         let request = self.changing.replace_route().route_table_id(table);
-        let request = match destination {
-            IpNet::V4(cidr) => request.destination_cidr_block(cidr.to_string()),
-            IpNet::V6(cidr) => request.destination_ipv6_cidr_block(cidr.to_string()),
-        };
+        let request = request.set_destination_cidr_block(v4).set_destination_ipv6_cidr_block(v6);
         request.network_interface_id(interface).send().await.map(drop).map_err(not_changed)
     }
 
     /// One route less in `table`, whatever its target is by now.
     pub async fn delete_route(&self, table: &str, destination: IpNet) -> Result<(), NotChanged> {
+        let (v4, v6) = by_family(destination);
         let request = self.changing.delete_route().route_table_id(table);
-        let request = match destination {
-            IpNet::V4(cidr) => request.destination_cidr_block(cidr.to_string()),
-            IpNet::V6(cidr) => request.destination_ipv6_cidr_block(cidr.to_string()),
-        };
+        let request = request.set_destination_cidr_block(v4).set_destination_ipv6_cidr_block(v6);
         request.send().await.map(drop).map_err(not_changed)
     }
 
@@ -93,20 +88,34 @@ impl Ec2 {
     }
 }
 
-fn not_changed<E, R>(error: SdkError<E, R>) -> NotChanged
+/// A destination as EC2 takes it: IPv4, or IPv6.
+fn by_family(destination: IpNet) -> (Option<String>, Option<String>) {
+    match destination {
+        IpNet::V4(cidr) => (Some(cidr.to_string()), None),
+        IpNet::V6(cidr) => (None, Some(cidr.to_string())),
+    }
+}
+
+fn not_changed<E>(error: SdkError<E, HttpResponse>) -> NotChanged
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
 {
     let SdkError::ServiceError(said) = &error else {
         return NotChanged::Unknown(Chain(&error).to_string());
     };
     let (code, message) = (said.err().code().unwrap_or(""), said.err().message().unwrap_or(""));
-    named(code, message)
+    match named(code, message) {
+        NotChanged::Refused(what) if said.raw().status().is_server_error() => {
+            NotChanged::Unknown(what)
+        }
+        known => known,
+    }
 }
 
 /// What EC2's code means.
 fn named(code: &str, message: &str) -> NotChanged {
+    // What follows is another text each time, and says nothing to a person.
+    let message = message.split(" Encoded authorization failure message").next().unwrap_or("");
     let said = format!("{code}: {message}");
     match code {
         "RequestLimitExceeded" => NotChanged::Throttled,
@@ -114,9 +123,6 @@ fn named(code: &str, message: &str) -> NotChanged {
         "RouteAlreadyExists" => NotChanged::Exists,
         "RouteLimitExceeded" => NotChanged::Full(said),
         "UnauthorizedOperation" | "AuthFailure" => NotChanged::Denied(said),
-        "InternalError" | "InternalFailure" | "ServiceUnavailable" | "Unavailable" | "" => {
-            NotChanged::Unknown(said)
-        }
         _ if code.ends_with(".NotFound") => NotChanged::Gone(said),
         // How EC2 says so when a route is to be replaced.
         "InvalidParameterValue" if message.contains("There is no route defined") => {
@@ -138,8 +144,11 @@ mod tests {
             ("IncorrectInstanceState", "…", NotChanged::TooEarly),
             ("RouteAlreadyExists", "…", NotChanged::Exists),
             ("RouteLimitExceeded", "m", NotChanged::Full(said("RouteLimitExceeded", "m"))),
-            ("UnauthorizedOperation", "m", NotChanged::Denied(said("UnauthorizedOperation", "m"))),
-            ("InternalError", "m", NotChanged::Unknown(said("InternalError", "m"))),
+            (
+                "UnauthorizedOperation",
+                "m Encoded authorization failure message: 4UUk",
+                NotChanged::Denied(said("UnauthorizedOperation", "m")),
+            ),
             ("InvalidRoute.NotFound", "m", NotChanged::Gone(said("InvalidRoute.NotFound", "m"))),
             ("InvalidParameterValue", "m", NotChanged::Refused(said("InvalidParameterValue", "m"))),
         ] {

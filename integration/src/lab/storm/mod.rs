@@ -8,7 +8,6 @@ pub mod agent;
 mod cluster;
 mod drawing;
 mod outcome;
-mod routing;
 mod run;
 pub mod scene;
 mod watch;

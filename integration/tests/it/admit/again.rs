@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use integration::region::Profile;
+use integration::region::ec2::Target;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -119,6 +120,13 @@ async fn a_control_plane_instance_lets_itself_into_an_empty_cluster() {
     let leases = scene.history(&scene.keys.leases()).pop().flatten().expect("leases");
     let leases: Leases = serde_json::from_slice(&leases).expect("leases");
     assert_eq!(leases.held_by(&machine.user.instance), grant.pod_cidrs);
+    scene.region.with(|state, _| {
+        let own = state.ec2.interfaces_of(machine.user.instance.as_str())[0];
+        let mut routes = state.ec2.route_tables().flat_map(|table| &table.routes);
+        let route = routes.find(|route| route.destination == grant.pod_cidrs[0]).expect("a route");
+        assert_eq!(route.target, Target::Interface(own.id.clone()));
+        assert!(!own.source_dest_check);
+    });
 
     // Killed after that and run again: the same. With another key: no.
     let again = admitter.admit_self(&machine.user, &agent.request).await.expect("admitted");

@@ -3,8 +3,10 @@
 
 use std::time::Duration;
 
-use integration::region::ec2::{Target, Towards};
-use integration::region::{Fault, Profile};
+use integration::region::call::Service;
+use integration::region::ec2::{Route, Target, Towards};
+use integration::region::{Fault, Profile, Rule};
+use ipnet::IpNet;
 use tokio::time::{sleep, timeout};
 use windlass::exchange::{Denied, Grant, InstanceId};
 use windlass::policies::CLUSTER_TAG;
@@ -37,6 +39,71 @@ impl Admitting {
         let agent = self.agent().await;
         let denied = timeout(Duration::from_secs(60), agent.denied()).await.expect("a refusal");
         (agent.machine.user.instance, denied)
+    }
+}
+
+/// What these tests do to a scene's VPC, and see of it.
+trait Vpc {
+    /// The cluster's only route table.
+    fn table(&self) -> String;
+    fn interface_of(&self, instance: &InstanceId) -> String;
+    fn route_to(&self, destination: &IpNet) -> Option<Target>;
+    fn holder_of(&self, interface: &str) -> String;
+    /// A running instance of somebody else's in the cluster's VPC.
+    async fn stranger(&self) -> String;
+    fn create_route(&self, destination: IpNet, interface: &str);
+    fn fail(&self, action: &str, fault: Fault, times: u64);
+    fn count(&self, action: &str) -> u64;
+}
+
+impl Vpc for Scene {
+    fn table(&self) -> String {
+        self.region.with(|state, _| {
+            let mut tables = state.ec2.route_tables();
+            let tagged = tables.find(|it| state.ec2.tags_of(&it.id).contains_key(CLUSTER_TAG));
+            tagged.expect("a tagged table").id.clone()
+        })
+    }
+
+    fn interface_of(&self, instance: &InstanceId) -> String {
+        self.region.with(|state, _| {
+            state.ec2.instance(instance.as_str()).expect("an instance").interfaces[0].clone()
+        })
+    }
+
+    fn route_to(&self, destination: &IpNet) -> Option<Target> {
+        let table = self.table();
+        self.region.with(|state, _| {
+            let table = state.ec2.route_table(&table).expect("the table");
+            table.route_to(*destination).map(|route: &Route| route.target.clone())
+        })
+    }
+
+    fn holder_of(&self, interface: &str) -> String {
+        self.region
+            .with(|state, _| state.ec2.holder_of(interface).expect("its instance").id.clone())
+    }
+
+    async fn stranger(&self) -> String {
+        let instance = self.launch(Launch { tagged: false, ..Launch::WORKER });
+        self.until_running(&instance).await;
+        self.interface_of(&instance)
+    }
+
+    fn create_route(&self, destination: IpNet, interface: &str) {
+        let (table, towards) = (self.table(), Towards::Interface(interface.to_owned()));
+        self.region.with(|state, now| {
+            state.ec2.create_route(&table, destination, &towards, now).expect("a route");
+        });
+    }
+
+    fn fail(&self, action: &str, fault: Fault, times: u64) {
+        let rule = Rule::always(fault).on(Service::Ec2, action);
+        self.region.faults().add(rule.times(times));
+    }
+
+    fn count(&self, action: &str) -> u64 {
+        self.region.calls().count("", &format!("ec2:{action}"))
     }
 }
 
@@ -141,7 +208,22 @@ async fn a_foreign_route_hinders_only_whom_it_concerns() {
     let second = admitting.granted().await;
     let own = Target::Interface(scene.interface_of(&second.instance));
     assert_eq!(scene.route_to(&second.pod_cidrs[0]), Some(own));
-    assert_eq!(scene.route_to(&cidr), Some(Target::Interface(theirs)), "left alone");
+    assert_eq!(scene.route_to(&cidr), Some(Target::Interface(theirs.clone())), "left alone");
+    // Whom it concerns is told when he asks again: stopped and started, that is within the window.
+    scene.region.with(|state, now| state.ec2.stop(first.instance.as_str(), now).expect("stopped"));
+    sleep(Duration::from_secs(5)).await;
+    scene.region.with(|state, now| state.ec2.start(first.instance.as_str(), now).expect("started"));
+    scene.until_running(&first.instance).await;
+    let agent = Agent::new(scene, scene.machine(&first.instance).await, &key());
+    agent.ask().await;
+    let denied = timeout(Duration::from_secs(60), agent.denied()).await.expect("a refusal");
+    let wanted = format!(
+        "the VPC cannot route pods to instance `{}`: the route for {cidr} in {table} leads to {theirs} of \
+         {}, which is not of this cluster",
+        first.instance,
+        scene.holder_of(&theirs),
+    );
+    assert_eq!((denied.reason.as_str(), denied.message), ("no-route", wanted));
     assert_eq!((scene.count("ReplaceRoute"), scene.count("DeleteRoute")), (0, 0));
 }
 
