@@ -4,6 +4,7 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
+use integration::lab::storm::scene::tag_route_tables;
 use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
 use integration::region::ec2::{Author, NewInterface, Route, Target, TemplateName, Towards};
 use integration::region::iam;
@@ -28,8 +29,6 @@ use windlass::operator::{Cluster, authority, bucket, nodes, reports, revisions, 
 use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
 use crate::boot_apiserver::{ApiServer, READY};
-use integration::lab::storm::scene::tag_route_tables;
-
 use crate::boot_scene::{folder, spec};
 use crate::operator_scene::{BUCKET, KMS_KEY, sdk_in};
 
