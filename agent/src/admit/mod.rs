@@ -24,7 +24,7 @@ pub mod lease;
 mod node;
 mod pace;
 mod refusal;
-mod routes;
+pub mod routes;
 mod seen;
 mod serving;
 pub mod terrain;

@@ -25,8 +25,9 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 use tokio::try_join;
 
-use self::desired::Desired;
-use self::diff::Diff;
+pub use self::desired::Desired;
+pub use self::diff::Diff;
+pub use self::standing::NotYet;
 use self::standing::Standings;
 use self::view::View;
 use self::work::Work;

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::Context;
 use ipnet::IpNet;
 use tokio::sync::Notify;
 use tokio::time::timeout;
@@ -22,6 +21,11 @@ pub enum Standing {
     /// They will not be until somebody does something.
     Stuck(String),
 }
+
+/// Nothing is wrong: there is more to do than EC2's throttle lets through meanwhile.
+#[derive(Debug, thiserror::Error)]
+#[error("its routes are not real yet")]
+pub struct NotYet;
 
 /// Where each holder stands, as of the latest look. Those who wait are woken in the order in which
 /// they came (a `watch` channel would wake them in any).
@@ -77,7 +81,7 @@ impl Standings {
         instance: &InstanceId,
         pod_cidrs: &[IpNet],
         patience: Duration,
-    ) -> anyhow::Result<Result<(), String>> {
+    ) -> Result<Result<(), String>, NotYet> {
         let _waiting = self.waiting.clone();
         let settled = async {
             loop {
@@ -90,7 +94,7 @@ impl Standings {
                 }
             }
         };
-        timeout(patience, settled).await.context("its routes are not real yet")
+        timeout(patience, settled).await.map_err(|_| NotYet)
     }
 
     fn of(&self, instance: &InstanceId) -> Option<Standing> {

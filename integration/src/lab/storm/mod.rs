@@ -6,6 +6,7 @@
 
 pub mod agent;
 mod cluster;
+mod drawing;
 mod outcome;
 mod run;
 pub mod scene;

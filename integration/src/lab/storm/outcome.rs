@@ -84,6 +84,18 @@ impl Outcome {
         }
     }
 
+    /// What storm it was, as a reader is told.
+    pub fn setting(&self) -> [String; 5] {
+        let Storm { nodes, tables, admitters, seed } = self.storm;
+        [
+            counted(nodes, "instance"),
+            counted(tables, "route table"),
+            counted(admitters, "admitter"),
+            "EC2 and S3 as slow as AWS, EC2 throttled as by AWS".to_owned(),
+            format!("seed {seed}"),
+        ]
+    }
+
     /// How many calls of `action` EC2 carried out.
     pub fn carried_out(&self, action: &str) -> u64 {
         let of = |counts: &BTreeMap<String, u64>, name: &str| -> u64 {
@@ -121,6 +133,10 @@ impl Outcome {
         }
         targets
     }
+}
+
+fn counted(count: u32, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 impl Target {
