@@ -10,7 +10,7 @@ use integration::lab::artifacts::AGNHOST;
 use integration::lab::network::Namespace;
 use integration::lab::network::forwarding::OUTSIDE_HOST_IPV6;
 use integration::lab::running::prefix;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::lab_scene::{Lab, in_service};
 
@@ -50,6 +50,28 @@ fn a_dual_stack_node_has_its_address_its_routes_and_a_way_out_for_its_pods() {
     lab.ok(&["exec", &worker, "--", "ping", "-c", "1", "-W", "2", &other.to_string()]);
     assert_eq!(seen_outside(&lab, &worker), IpAddr::V6(ipv6), "a pod leaves as its node");
     lab.ok(&["down"]);
+}
+
+/// The demo, as its user runs it: pods reach pods, a Service, the API server's own, and a host beyond
+/// the VPC, none of it by IPv4.
+#[test]
+fn pods_with_ipv6_alone_have_a_whole_network() {
+    let lab = Lab(format!("only6-{}", std::process::id()));
+    let summary = lab.ok(&["demo", "--short", "--json", "--family", "ipv6"]);
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    let [reached] = &summary["network"].as_array().unwrap()[..] else { panic!("{summary:#}") };
+    let outside: IpAddr = reached["outside"].as_str().unwrap().parse().unwrap();
+    assert!(outside.is_ipv6(), "{reached}");
+    let wanted = json!({
+        "family": "IPv6",
+        "pairs": 2,
+        "endpoints": 2,
+        "outside": reached["outside"],
+        // 9001, less 40 of IPv6 and 8 of ICMP.
+        "jumbo_bytes": 8953,
+    });
+    assert_eq!(*reached, wanted);
+    assert_eq!(lab.traces(), Vec::<String>::new());
 }
 
 /// What the Node's addresses are.
