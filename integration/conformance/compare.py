@@ -13,9 +13,9 @@ import traceback
 
 import differences
 from recorder import Side
-from scenarios import ec2, groups, routes, s3, sts, templates
+from scenarios import ec2, groups, ipv6, routes, s3, sts, templates
 
-SCENARIOS = [s3, ec2, routes, templates, groups, sts]
+SCENARIOS = [s3, ec2, ipv6, routes, templates, groups, sts]
 
 
 def main():

@@ -15,7 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
 REGION = "eu-west-1"
-ID = re.compile(r"\b(i|r|vpc|subnet|rtb|rtbassoc|eni|eni-attach|sg|lt|igw|ami|vol|acl|dopt|vpc-cidr-assoc)-[0-9a-f]{8,17}\b")
+ID = re.compile(r"\b(i|r|vpc|subnet|rtb|rtbassoc|eni|eni-attach|sg|lt|igw|ami|vol|acl|dopt|vpc-cidr-assoc|subnet-cidr-assoc)-[0-9a-f]{8,17}\b")
 CONFIG = Config(
     region_name=REGION,
     retries={"total_max_attempts": 1},

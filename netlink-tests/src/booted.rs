@@ -14,8 +14,8 @@ use windlass::exchange::Grant;
 use windlass::facts::{Facts, Host};
 use windlass::host::Machine;
 use windlass::pki::sha256_hex;
-use windlass::plan;
-use windlass::plan::network::PodNetwork;
+use windlass::plan::network::{PacketFilter, PodNetwork};
+use windlass::plan::{self, HostPlan};
 use windlass::watch::Look;
 use windlass::watch::network::{Keeper, Keeping};
 
@@ -115,8 +115,15 @@ impl Booted {
     pub fn wanted(&self, seen: impl FnOnce(&mut Host)) -> PodNetwork {
         let mut facts = self.facts.clone();
         seen(&mut facts.host);
-        let plan = plan::standing(&facts, &self.config, &self.grant.pod_cidrs);
-        plan.network.expect("a pod network")
+        self.plan(&facts).network.expect("a pod network")
+    }
+
+    pub fn filter(&self) -> PacketFilter {
+        self.plan(&self.facts).packet_filter.expect("a packet filter")
+    }
+
+    fn plan(&self, facts: &Facts) -> HostPlan {
+        plan::standing(facts, &self.config, &self.grant.pod_cidrs)
     }
 
     /// What is planned while it has the first ENI only.

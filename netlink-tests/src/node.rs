@@ -58,12 +58,16 @@ pub fn network() -> PodNetwork {
         through("10.64.0.0/14", "10.0.1.1", "10.0.1.5", MAIN),
         through("fd00:64::/56", "fe80::1", "2001:db8:0:1::5", MAIN),
     ];
-    let filter = PacketFilter {
+    PodNetwork { routes: BTreeSet::from(routes), rules: BTreeSet::new() }
+}
+
+/// The packet filter of either node.
+pub fn filter() -> PacketFilter {
+    PacketFilter {
         closed: vec![address("169.254.169.254"), address("fd00:ec2::254")],
         direct: ["10.0.0.0/16", "10.1.0.0/16", "10.64.0.0/14", "fd00:64::/56"].map(cidr).to_vec(),
-        masqueraded: ["10.64.3.0/24", "fd00:64:0:3::/64"].map(cidr).to_vec(),
-    };
-    PodNetwork { routes: BTreeSet::from(routes), rules: BTreeSet::new(), filter }
+        masqueraded: ["10.64.0.0/14", "fd00:64::/56"].map(cidr).to_vec(),
+    }
 }
 
 /// The same with two ENIs.

@@ -222,7 +222,7 @@ fn what_a_later_boot_leaves_is_planned_from_at_the_next_look() {
         ip("route del blackhole 10.64.3.64/26");
         let looks = until_quiet(&mut keeper).await;
         assert!(looks.iter().any(|look| look.planned_anew.is_some()), "{looks:#?}");
-        assert_eq!(nft("-s list table inet windlass"), booted.wanted(|_| ()).filter.to_string());
+        assert_eq!(nft("-s list table inet windlass"), booted.filter().to_string());
 
         std::fs::write(booted.path("var/lib/windlass/basis.json"), "{").expect("written");
         ip("route del blackhole 10.64.3.64/26");

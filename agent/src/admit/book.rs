@@ -9,8 +9,9 @@ use anyhow::{Context, bail};
 use ipnet::IpNet;
 use time::OffsetDateTime;
 
-use super::lease::{Full, Holder, Leases};
-use crate::client::s3::{Condition, Error, Store, Written};
+use super::lease::{Ending, Holder, Leases, NoLease};
+use super::terrain::Terrain;
+use crate::client::s3::{Condition, Store, Written};
 use crate::config::Network;
 use crate::exchange::InstanceId;
 
@@ -46,10 +47,11 @@ impl Book {
     pub async fn ensure(
         &self,
         holder: Holder,
+        terrain: &Terrain,
         now: OffsetDateTime,
-    ) -> anyhow::Result<Result<Vec<IpNet>, Full>> {
+    ) -> anyhow::Result<Result<Vec<IpNet>, NoLease>> {
         let instance = holder.instance.clone();
-        let mut answers = self.ensure_all(vec![holder], now).await?;
+        let mut answers = self.ensure_all(vec![holder], terrain, now).await?;
         answers.remove(&instance).context("a holder who asked got no answer")
     }
 
@@ -57,26 +59,27 @@ impl Book {
     pub async fn ensure_all(
         &self,
         holders: Vec<Holder>,
+        terrain: &Terrain,
         now: OffsetDateTime,
-    ) -> anyhow::Result<BTreeMap<InstanceId, Result<Vec<IpNet>, Full>>> {
+    ) -> anyhow::Result<BTreeMap<InstanceId, Result<Vec<IpNet>, NoLease>>> {
         self.waiting.lock().expect("the waiting holders").extend(holders.iter().cloned());
         let mut seen = self.last_seen.lock().await;
         let mut batch = std::mem::take(&mut *self.waiting.lock().expect("the waiting holders"));
         // Somebody else may have taken ours into a write that failed.
         batch.extend(holders.iter().filter(|it| !batch.contains(it)).cloned().collect::<Vec<_>>());
-        let mut full = BTreeMap::new();
+        let mut none = BTreeMap::new();
         self.change(&mut seen, |leases| {
-            full.clear();
+            none.clear();
             for holder in &batch {
-                if let Err(error) = leases.lease(holder, &self.network, now) {
-                    full.insert(holder.instance.clone(), error);
+                if let Err(error) = leases.lease(holder, &self.network, terrain, now) {
+                    none.insert(holder.instance.clone(), error);
                 }
             }
         })
         .await?;
         let leases = &seen.as_ref().context("the leases were seen")?.leases;
         let answers = holders.into_iter().map(|Holder { instance, .. }| {
-            let answer = match full.remove(&instance) {
+            let answer = match none.remove(&instance) {
                 Some(error) => Err(error),
                 None => Ok(leases.held_by(&instance)),
             };
@@ -85,13 +88,30 @@ impl Book {
         Ok(answers.collect())
     }
 
-    /// Ends the leases of `gone`.
-    pub async fn release(&self, gone: &BTreeSet<InstanceId>) -> anyhow::Result<()> {
+    /// Lets the leases of `gone` end.
+    pub async fn end(
+        &self,
+        gone: &BTreeSet<InstanceId>,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<()> {
+        let mut seen = self.last_seen.lock().await;
+        self.change(&mut seen, |leases| gone.iter().for_each(|it| leases.end(it, now))).await
+    }
+
+    /// Forgets what has ended and has no route any more, and lets end what nobody holds and a route
+    /// leads to all the same.
+    pub async fn settle(
+        &self,
+        strays: &BTreeMap<IpNet, Ending>,
+        routed: impl Fn(&IpNet) -> bool,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<()> {
         let mut seen = self.last_seen.lock().await;
         self.change(&mut seen, |leases| {
-            gone.iter().for_each(|instance| {
-                leases.release(instance);
-            });
+            leases.settle(&routed, now);
+            for (cidr, ending) in strays {
+                leases.end_stray(*cidr, ending.clone());
+            }
         })
         .await
     }
@@ -101,6 +121,11 @@ impl Book {
         let mut seen = self.last_seen.lock().await;
         let fresh = self.fetch().await?;
         Ok(seen.insert(fresh).leases.clone())
+    }
+
+    /// The leases as this admitter last saw them; none, if it never did.
+    pub async fn known(&self) -> Option<Leases> {
+        self.last_seen.lock().await.as_ref().map(|seen| seen.leases.clone())
     }
 
     /// Whether `instance` lacked nothing when the book was last seen.
@@ -142,13 +167,8 @@ impl Book {
     }
 
     async fn fetch(&self) -> anyhow::Result<Seen> {
-        let object = match self.store.get(&self.key).await {
-            // The role may not list here, so that an absent object looks like a forbidden one. If
-            // it is there after all, the conditional write will say so.
-            Err(Error::Denied { .. }) => None,
-            other => other?,
-        };
-        let Some(object) = object else {
+        // If it is there after all, the conditional write will say so.
+        let Some(object) = self.store.find(&self.key).await? else {
             return Ok(Seen { leases: Leases::default(), etag: None });
         };
         let leases: Leases = serde_json::from_slice(&object.bytes)

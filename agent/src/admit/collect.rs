@@ -80,7 +80,9 @@ impl Admitter {
                 Err(error) => tracing::warn!("{instance} is collected later: {error:#}"),
             }
         }
-        self.book.release(&released).await.context("ending leases")
+        self.book.end(&released, self.now()).await.context("ending leases")?;
+        self.leases_changed();
+        Ok(())
     }
 
     /// Every instance that EC2 has of this cluster, whatever its state.
@@ -137,7 +139,7 @@ impl Admitter {
 
     async fn take_back_answer(&self, user: &UserId, because: Because) -> anyhow::Result<()> {
         let key = self.keys.grant(user);
-        if let Some(object) = self.store.get(&key).await? {
+        if let Some(object) = self.store.find(&key).await? {
             let grant: Grant = serde_json::from_slice(&object.bytes)
                 .with_context(|| format!("`{key}` is not a grant"))?;
             let entry = Entry {

@@ -152,13 +152,7 @@ impl Configs {
         NodeConfig::parse(&text).map_err(|problems| Unusable::Invalid(problems.to_string()))
     }
 
-    /// None also where S3 says AccessDenied: the role may not list here, and S3 then does not tell
-    /// an absent object from a forbidden one.
     async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, Error> {
-        match self.store.get(key).await {
-            Ok(object) => Ok(object.map(|object| object.bytes)),
-            Err(Error::Denied { .. }) => Ok(None),
-            Err(error) => Err(error),
-        }
+        Ok(self.store.find(key).await?.map(|object| object.bytes))
     }
 }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::timeout;
@@ -37,6 +38,14 @@ impl Admitter {
         }
         awaited.retain(|user| self.is_described(user) && !under_way.contains(user));
         if awaited.len() <= pace::DOORS { awaited.into_iter().collect() } else { Vec::new() }
+    }
+
+    /// How long until the next look for them.
+    pub(super) fn patience(&self, awaited: &[UserId]) -> Duration {
+        let (seen, now) = (self.seen.lock().expect("what was seen"), self.now());
+        let started = awaited.iter().filter_map(|user| seen.instance(&user.instance, now));
+        let ages = started.map(|it| (now - it.launched).try_into().unwrap_or(Duration::ZERO));
+        pace::doorstep(ages.min().unwrap_or(pace::PUNCTUAL))
     }
 
     /// Those of `awaited` whose request is there, with what it says.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::complaints::Complaints;
 use super::lease::Holder;
 use super::{Admitter, pace};
 use crate::client::ec2::{Instance, State};
@@ -17,12 +18,19 @@ use crate::policies::CLUSTER_TAG;
 /// How often it is looked which instances other admitters have answered, while any is expected.
 const ANSWERS: Duration = Duration::from_secs(30);
 
+/// What is remembered from one listing to the next.
+#[derive(Default)]
+struct Looking {
+    answers_read: Option<Instant>,
+    complaints: Complaints,
+}
+
 impl Admitter {
     pub(super) async fn expect_instances(self: Arc<Self>) {
-        let mut answers_read: Option<Instant> = None;
         let mut announced = BTreeSet::new();
+        let mut looking = Looking::default();
         loop {
-            if let Err(error) = self.look_around(&mut answers_read).await {
+            if let Err(error) = self.look_around(&mut looking).await {
                 tracing::warn!("could not see who is coming: {error:#}");
             }
             let expected = self.expected().into_iter().map(|instance| instance.id).collect();
@@ -30,25 +38,27 @@ impl Admitter {
                 self.somebody_came.notify_one();
             }
             announced = expected;
-            tokio::time::sleep(pace::instances(self.lead())).await;
+            tokio::time::sleep(pace::instances(self.lead(), self.board.backlog())).await;
         }
     }
 
-    async fn look_around(&self, answers_read: &mut Option<Instant>) -> anyhow::Result<()> {
+    async fn look_around(&self, looking: &mut Looking) -> anyhow::Result<()> {
         let cluster = &self.config.cluster;
         let alive = [State::Pending, State::Running];
         let listed = self.ec2.instances(Some(&cluster.vpc), (CLUSTER_TAG, &cluster.name), &alive);
         let listed = listed.await?;
         self.seen.lock().expect("what was seen").listed(listed, self.now());
-        if !self.expected().is_empty() && answers_read.is_none_or(|at| at.elapsed() >= ANSWERS) {
+        let due = looking.answers_read.is_none_or(|at| at.elapsed() >= ANSWERS);
+        if due && !self.expected().is_empty() {
             self.read_answers().await?;
-            *answers_read = Some(Instant::now());
+            looking.answers_read = Some(Instant::now());
         }
         let expected = self.expected();
         if expected.is_empty() {
             return Ok(());
         }
-        let (read, leased) = tokio::join!(self.configs.refresh(), self.lease_for(expected));
+        let lease = self.lease_for(expected, &mut looking.complaints);
+        let (read, leased) = tokio::join!(self.configs.refresh(), lease);
         if let Err(error) = read {
             tracing::warn!("a group's configuration could not be read: {error}");
         }
@@ -75,7 +85,11 @@ impl Admitter {
         Ok(())
     }
 
-    async fn lease_for(&self, expected: Vec<Instance>) -> anyhow::Result<()> {
+    async fn lease_for(
+        &self,
+        expected: Vec<Instance>,
+        complaints: &mut Complaints,
+    ) -> anyhow::Result<()> {
         let mut holders = Vec::new();
         for instance in expected {
             if !self.book.knows(&instance.id).await {
@@ -83,14 +97,21 @@ impl Admitter {
             }
         }
         if holders.is_empty() {
+            complaints.are(BTreeSet::new());
             return Ok(());
         }
-        for (instance, leased) in self.book.ensure_all(holders, self.now()).await? {
+        let terrain = self.terrain().await?;
+        let mut nothing = BTreeSet::new();
+        for (instance, leased) in self.book.ensure_all(holders, &terrain, self.now()).await? {
             match leased {
                 Ok(cidrs) => tracing::info!("leased {} to {instance}", list(&cidrs)),
-                Err(full) => tracing::warn!("nothing to lease to {instance}: {full}"),
+                Err(none) => {
+                    nothing.insert(format!("nothing to lease to {instance}: {none}"));
+                }
             }
         }
+        complaints.are(nothing);
+        self.leases_changed();
         Ok(())
     }
 }

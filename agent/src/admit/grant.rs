@@ -2,15 +2,17 @@
 //! [`Admitter::make_real`] is the one place that sees to it, and the grant is written after it.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use ipnet::IpNet;
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::audit::{Decision, Entry};
 use super::configs::Unusable;
 use super::expect::{list, node_of};
-use super::lease::Holder;
+use super::lease::{Holder, NoLease};
 use super::refusal::Refusal;
 use super::verify::{Admissible, Case, verify};
 use super::{Admitter, node};
@@ -22,6 +24,14 @@ use crate::exchange::{Denied, Grant, Request, UserId};
 /// The decision about a request: what was done and the grant, or why not.
 pub(super) type Decided = Result<(Decision, Grant), Refusal>;
 
+/// Another admitter was faster, while this one waited for routes.
+#[derive(Debug, thiserror::Error)]
+#[error("another admitter has granted it")]
+pub(super) struct Answered;
+
+/// What takes longer than this may find the world another one.
+const A_MOMENT: Duration = Duration::from_secs(1);
+
 impl Admitter {
     /// Decides and, where it is a yes, writes the grant. An error means that nothing is decided:
     /// somebody did not answer, and the request is to be looked at again.
@@ -30,20 +40,42 @@ impl Admitter {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let instance =
-            self.seen.lock().expect("what was seen").instance(&user.instance, self.now());
-        let instance =
-            instance.with_context(|| format!("EC2 has not described {}", user.instance))?;
-        let case = Case { user, request, group: &group, instance: &instance, now: self.now() };
-        let admissible = match verify(&case) {
-            Ok(admissible) => admissible,
+        let (instance, mut admissible) = match self.judge(user, request, &group)? {
+            Ok(judged) => judged,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        let (began, asked) = (Instant::now(), self.now());
         let pod_cidrs = match self.make_real(&instance, &revision).await? {
             Ok(pod_cidrs) => pod_cidrs,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if began.elapsed() > A_MOMENT {
+            let found = self.store.find(&self.keys.grant(user)).await?;
+            let found = found.and_then(|it| serde_json::from_slice::<Grant>(&it.bytes).ok());
+            if found.is_some_and(|grant| grant.at >= asked) {
+                return Err(Answered.into());
+            }
+            admissible = match self.judge(user, request, &group)? {
+                Ok((_, admissible)) => admissible,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+        }
         self.deliver(user, request, &admissible, pod_cidrs).await
+    }
+
+    /// By the rules, and by what EC2 said of the instance last.
+    fn judge(
+        &self,
+        user: &UserId,
+        request: &Request,
+        group: &NodeConfig,
+    ) -> anyhow::Result<Result<(Instance, Admissible), Refusal>> {
+        let now = self.now();
+        let instance = self.seen.lock().expect("what was seen").instance(&user.instance, now);
+        let instance =
+            instance.with_context(|| format!("EC2 has not described {}", user.instance))?;
+        let verified = verify(&Case { user, request, group, instance: &instance, now });
+        Ok(verified.map(|admissible| (instance, admissible)))
     }
 
     /// The group's current revision, by which the request is judged, and the one that the instance
@@ -82,18 +114,32 @@ impl Admitter {
         instance: &Instance,
         revision: &NodeConfig,
     ) -> anyhow::Result<Result<Vec<IpNet>, Refusal>> {
-        let leased = self.book.ensure(Holder::of(instance), self.now()).await?;
-        let pod_cidrs = match leased {
+        let pod_cidrs = match self.lease(instance).await? {
             Ok(pod_cidrs) => pod_cidrs,
-            Err(full) => {
+            Err(passing @ NoLease::Ending { .. }) => return Err(passing.into()),
+            Err(none) => {
                 let instance = instance.id.clone();
-                return Ok(Err(Refusal::NoPodCidr { instance, why: full.to_string() }));
+                return Ok(Err(Refusal::NoPodCidr { instance, why: none.to_string() }));
             }
         };
+        if let Err(refusal) = self.routed(&instance.id, &pod_cidrs).await? {
+            return Ok(Err(refusal));
+        }
         if let Some(nodes) = &self.nodes {
             nodes.ensure_or_later(node::wanted(instance, revision, &pod_cidrs)).await;
         }
         Ok(Ok(pod_cidrs))
+    }
+
+    /// The instance holds pod CIDRs, and whoever keeps routes knows.
+    async fn lease(&self, instance: &Instance) -> anyhow::Result<Result<Vec<IpNet>, NoLease>> {
+        let known = self.book.knows(&instance.id).await;
+        let terrain = self.terrain().await?;
+        let leased = self.book.ensure(Holder::of(instance), &terrain, self.now()).await?;
+        if !known && leased.is_ok() {
+            self.leases_changed();
+        }
+        Ok(leased)
     }
 
     /// Writes the grant, if there is none. If there is one for the same key, it stands, or is

@@ -5,19 +5,21 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
+use super::grant::Answered;
 use super::pace::Crowd;
 use super::refusal::Refusal;
+use super::routes::NotYet;
 use super::{Admitter, pace};
 use crate::client::s3::{Error, Object};
 use crate::exchange::{Request, UserId};
 
-/// Answers that are worked at together.
-const TOGETHER: usize = 64;
+/// Answers that are worked at together. In a storm nearly all of them wait for a route, which costs
+/// some KiB each.
+const TOGETHER: usize = 1024;
 
 /// A request is some 1.5 KiB; what is larger is none.
 pub(super) const LARGE_BYTES: u64 = 64 << 10;
@@ -55,42 +57,62 @@ struct Listed {
 impl Admitter {
     pub(super) async fn answer_inbox(self: Arc<Self>) {
         let mut under_way = UnderWay::default();
-        let mut listing_due = Instant::now();
+        let mut listed = None;
         loop {
             under_way.forget_answered();
             let now = Instant::now();
-            let crowd = Crowd::of(self.expected().len());
-            let awaited = self.awaited(crowd, &under_way.users);
+            let awaited = self.awaited(self.crowd(&under_way), &under_way.users);
             let met = self.look_for(&awaited).await;
             self.answer_all(met, &mut under_way);
-            if listing_due <= now {
-                let pause = self.answer_listed(crowd, &mut under_way).await;
-                listing_due = now + pause;
+            if self.listing_due(listed, &under_way).is_none_or(|due| due <= now) {
+                listed = Some((now, self.answer_listed(&mut under_way).await));
             }
-            let next = if awaited.is_empty() { listing_due } else { now + pace::DOORSTEP };
+            let due = self.listing_due(listed, &under_way).unwrap_or(now);
+            let next = if awaited.is_empty() { due } else { now + self.patience(&awaited) };
             tokio::select! {
                 biased;
-                () = self.somebody_came.notified() => listing_due = Instant::now(),
+                () = self.somebody_came.notified() => listed = None,
+                () = under_way.one_less() => {}
                 () = sleep_until(next) => {}
             }
         }
     }
 
-    /// Lists the inbox and starts to answer; says how long until the next time.
-    async fn answer_listed(self: &Arc<Self>, crowd: Crowd, under_way: &mut UnderWay) -> Duration {
+    /// Of those who are expected and whose request is not being answered.
+    fn crowd(&self, under_way: &UnderWay) -> Crowd {
+        let answering: BTreeSet<_> = under_way.users.iter().map(|user| &user.instance).collect();
+        let expected = self.expected().into_iter();
+        Crowd::of(expected.filter(|instance| !answering.contains(&instance.id)).count())
+    }
+
+    /// When the inbox is listed again that was `listed` then, with so many left in it; none: at once.
+    fn listing_due(
+        &self,
+        listed: Option<(Instant, Option<Crowd>)>,
+        under_way: &UnderWay,
+    ) -> Option<Instant> {
+        let (at, left) = listed?;
+        let pause = match left {
+            Some(left) => pace::inbox(self.lead(), left.max(self.crowd(under_way))),
+            None => pace::AFTER_FAILURE,
+        };
+        Some(at + pause)
+    }
+
+    /// Lists the inbox and starts to answer; says how many are left, unless it could not be read.
+    async fn answer_listed(self: &Arc<Self>, under_way: &mut UnderWay) -> Option<Crowd> {
         let Listed { asking, anybody_waits } = match self.list_requests().await {
             Ok(listed) => listed,
             Err(error) => {
                 tracing::warn!("could not read the inbox: {error:#}");
-                return pace::AFTER_FAILURE;
+                return None;
             }
         };
-        let crowd = match self.answer_all(asking, under_way) {
+        Some(match self.answer_all(asking, under_way) {
             LeftOut::Somebody => Crowd::Many,
-            LeftOut::Nobody if anybody_waits => crowd.max(Crowd::Few),
-            LeftOut::Nobody => crowd,
-        };
-        pace::inbox(self.lead(), crowd)
+            LeftOut::Nobody if anybody_waits => Crowd::Few,
+            LeftOut::Nobody => Crowd::Nobody,
+        })
     }
 
     /// Whose requests are in the inbox and can be answered now.
@@ -157,6 +179,9 @@ impl Admitter {
     async fn answer(self: Arc<Self>, asking: Asking) -> UserId {
         let user = asking.user.clone();
         if let Err(error) = self.answer_request(asking).await {
+            if error.is::<Answered>() || error.is::<NotYet>() {
+                return user;
+            }
             self.counters.count("failed");
             tracing::warn!("the request of {user} has to wait: {error:#}");
             // It counts as being answered meanwhile, so that an outage is not asked ten times a
@@ -204,11 +229,23 @@ impl Admitter {
 impl UnderWay {
     fn forget_answered(&mut self) {
         while let Some(answered) = self.tasks.try_join_next() {
-            match answered {
-                Ok(user) => drop(self.users.remove(&user)),
-                // One has panicked, and which is not said: to answer twice is harmless.
-                Err(_) => self.users.clear(),
-            }
+            self.forget(answered);
+        }
+    }
+
+    /// Until an answer is there, or could not be given.
+    async fn one_less(&mut self) {
+        match self.tasks.join_next().await {
+            Some(answered) => self.forget(answered),
+            None => std::future::pending().await,
+        }
+    }
+
+    fn forget(&mut self, answered: Result<UserId, JoinError>) {
+        match answered {
+            Ok(user) => drop(self.users.remove(&user)),
+            // One has panicked, and which is not said: to answer twice is harmless.
+            Err(_) => self.users.clear(),
         }
     }
 }

@@ -1,22 +1,43 @@
-//! Which admitter looks often. An object in S3 names it for a while; it renews that, and whoever
-//! finds the time over takes its place by compare-and-swap. Nothing but the pace rests on it: two
-//! leaders cost requests, no leader costs a second.
+//! Which admitter looks often, and changes routes. An object in S3 names it for a while; it renews
+//! that, and whoever finds the time over takes its place by compare-and-swap. Nothing is wrong with
+//! two leaders but what they cost; without one, nobody new is routed until there is one.
 
 use std::time::Duration;
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use tokio::time::Instant;
 
 use super::pace::Lead;
-use crate::client::s3::{Condition, Error, Object, Store, Written};
+use crate::client::s3::{Condition, Object, Store, Written};
 use crate::exchange::InstanceId;
 
-/// How long a leader is one without a word.
-const TERM: Duration = Duration::from_secs(90);
+/// Whether anybody waits for what only a leader does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Load {
+    Idle,
+    Busy,
+}
 
-/// Between two looks at the object; a third of the term, so that one failed renewal costs nothing.
-pub const RENEWAL: Duration = Duration::from_secs(30);
+/// How long a leader is one without a word.
+fn term(load: Load) -> Duration {
+    match load {
+        Load::Idle => Duration::from_secs(90),
+        Load::Busy => Duration::from_secs(20),
+    }
+}
+
+/// Between two looks at the object while somebody waits.
+pub const RENEWAL_BUSY: Duration = Duration::from_secs(5);
+
+/// Between two looks at the object: so much of the term that one failed renewal costs nothing.
+pub fn renewal(load: Load) -> Duration {
+    match load {
+        Load::Idle => Duration::from_secs(30),
+        Load::Busy => RENEWAL_BUSY,
+    }
+}
 
 /// The content of the object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,29 +47,61 @@ struct Leader {
     until: OffsetDateTime,
 }
 
-/// Sees whether `own` leads, renews its term or takes over.
-pub async fn campaign(
-    store: &Store,
-    key: &str,
-    own: &InstanceId,
-    now: OffsetDateTime,
-) -> anyhow::Result<Lead> {
-    let object = read(store, key).await?;
-    let leader = object.as_ref().and_then(parse);
-    if let Some(leader) = &leader
-        && leader.instance != *own
-        && leader.until > now
-    {
-        return Ok(Lead::Follower);
+/// Without a listing of EC2's for so long an admitter does not lead.
+pub const BLIND: Duration = Duration::from_secs(30);
+
+/// A leader that says nothing for so long while somebody waits is not waited for, however long its
+/// term, which is that of a leader of whom nobody wanted anything, would still last.
+const SILENT: Duration = Duration::from_secs(20);
+
+/// Who would lead.
+#[derive(Debug, Default)]
+pub struct Candidate {
+    /// The leader's latest word, and since when there was no other while somebody waited.
+    unchanged: Option<(String, Instant)>,
+}
+
+impl Candidate {
+    /// Sees whether `own` leads, renews its term or takes over.
+    pub async fn stand(
+        &mut self,
+        store: &Store,
+        key: &str,
+        own: &InstanceId,
+        load: Load,
+        now: OffsetDateTime,
+    ) -> anyhow::Result<Lead> {
+        let object = store.find(key).await?;
+        if let Some(object) = &object
+            && let Some(leader) = parse(object)
+            && leader.instance != *own
+            && leader.until > now
+            && !self.finds_silent(object, load)
+        {
+            return Ok(Lead::Follower);
+        }
+        let mine = Leader { instance: own.clone(), until: now + term(load) };
+        let when = match object {
+            Some(object) => Condition::Unchanged { etag: object.etag },
+            None => Condition::Absent,
+        };
+        match store.put(key, serde_json::to_vec(&mine)?, when).await? {
+            Written::Now { .. } => Ok(Lead::Leader),
+            Written::Lost => Ok(Lead::Follower),
+        }
     }
-    let mine = Leader { instance: own.clone(), until: now + TERM };
-    let when = match object {
-        Some(object) => Condition::Unchanged { etag: object.etag },
-        None => Condition::Absent,
-    };
-    match store.put(key, serde_json::to_vec(&mine)?, when).await? {
-        Written::Now { .. } => Ok(Lead::Leader),
-        Written::Lost => Ok(Lead::Follower),
+
+    fn finds_silent(&mut self, word: &Object, load: Load) -> bool {
+        match &self.unchanged {
+            Some((etag, since)) if load == Load::Busy && *etag == word.etag => {
+                since.elapsed() >= SILENT
+            }
+            _ => {
+                let busy = load == Load::Busy;
+                self.unchanged = busy.then(|| (word.etag.clone(), Instant::now()));
+                false
+            }
+        }
     }
 }
 
@@ -59,7 +112,7 @@ pub async fn resign(
     own: &InstanceId,
     now: OffsetDateTime,
 ) -> anyhow::Result<()> {
-    let Some(object) = read(store, key).await? else { return Ok(()) };
+    let Some(object) = store.find(key).await? else { return Ok(()) };
     let leader = parse(&object).context("the leader object is not what this program writes")?;
     if leader.instance != *own {
         return Ok(());
@@ -68,14 +121,6 @@ pub async fn resign(
     let when = Condition::Unchanged { etag: object.etag };
     store.put(key, serde_json::to_vec(&ended)?, when).await?;
     Ok(())
-}
-
-async fn read(store: &Store, key: &str) -> Result<Option<Object>, Error> {
-    match store.get(key).await {
-        // The role may not list here: an absent object looks like a forbidden one.
-        Err(Error::Denied { .. }) => Ok(None),
-        other => other,
-    }
 }
 
 fn parse(object: &Object) -> Option<Leader> {

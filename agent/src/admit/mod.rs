@@ -3,14 +3,16 @@
 //! Any number of admitters may run. Each write that could race is conditional, each step can be
 //! done twice, and nothing is right only because somebody leads (section 4 of the design).
 //!
-//! The way of a request: [`inbox`] (or [`doorstep`], sooner) finds it, [`verify`] judges it by what [`expect`] has seen in
-//! EC2, [`grant`] makes real what it asks for and writes it down.
+//! The way of a request: [`inbox`] (or [`doorstep`], sooner) finds it, [`verify`] judges it by what
+//! [`expect`] has seen in EC2, [`grant`] makes real what it asks for and writes it down. [`routes`]
+//! has begun with that when EC2 first told of the instance.
 
 mod apiserver;
 pub mod audit;
 mod bindings;
 mod book;
 mod collect;
+mod complaints;
 mod configs;
 mod counters;
 mod doorstep;
@@ -22,8 +24,10 @@ pub mod lease;
 mod node;
 mod pace;
 mod refusal;
+pub mod routes;
 mod seen;
 mod serving;
+pub mod terrain;
 pub mod verify;
 
 use std::collections::BTreeMap;
@@ -36,10 +40,12 @@ use aws_smithy_async::time::SharedTimeSource;
 use time::OffsetDateTime;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use self::audit::Decision;
 use self::book::Book;
 use self::counters::Counters;
+use self::leader::Load;
 use self::pace::Lead;
 use self::seen::Seen;
 use crate::client::ec2::Ec2;
@@ -99,6 +105,7 @@ pub struct Admitter {
     configs: Configs,
     book: Book,
     nodes: Option<node::Nodes>,
+    board: routes::Board,
     seen: Mutex<Seen>,
     lead: Mutex<Lead>,
     counters: Counters,
@@ -139,6 +146,7 @@ impl Admitter {
             configs,
             book,
             nodes,
+            board: routes::Board::default(),
             seen: Mutex::default(),
             lead: Mutex::new(Lead::Leader),
             counters: Counters::default(),
@@ -154,6 +162,7 @@ impl Admitter {
         let mut tasks = JoinSet::new();
         tasks.spawn(admitter.clone().lead_or_follow());
         tasks.spawn(admitter.clone().expect_instances());
+        tasks.spawn(admitter.clone().keep_routes());
         tasks.spawn(admitter.clone().answer_inbox());
         tasks.spawn(admitter.clone().collect_garbage());
         if admitter.nodes.is_some() {
@@ -181,7 +190,11 @@ impl Admitter {
         let described = self.ec2.instances_by_id(std::slice::from_ref(&user.instance)).await;
         let described = described.context("looking for this instance in EC2")?;
         self.seen.lock().expect("what was seen").described(described, self.now());
-        let decided = self.decide(user, request).await?;
+        let decided = tokio::select! {
+            biased;
+            decided = self.decide(user, request) => decided?,
+            never = self.route(Some(&user.instance)) => match never {},
+        };
         let (decision, grant) = match decided {
             Ok(decided) => decided,
             Err(refusal) => {
@@ -224,25 +237,41 @@ impl Admitter {
     }
 
     async fn lead_or_follow(self: Arc<Self>) {
+        let (mut candidate, began) = (leader::Candidate::default(), self.now());
+        let key = self.keys.leader();
         loop {
-            let key = self.keys.leader();
-            match leader::campaign(&self.store, &key, &self.instance, self.now()).await {
-                Ok(lead) => {
-                    let before =
-                        std::mem::replace(&mut *self.lead.lock().expect("who leads"), lead);
-                    if before != lead {
-                        tracing::info!("now {lead:?}");
-                    }
+            let (load, now) = (self.load(), self.now());
+            let listed = self.seen.lock().expect("what was seen").latest_listing();
+            // Who does not see EC2 must not lead those who do.
+            let lead = if now - listed.unwrap_or(began) > leader::BLIND {
+                if self.lead() == Lead::Leader {
+                    self.resign().await;
                 }
+                Ok(Lead::Follower)
+            } else {
+                candidate.stand(&self.store, &key, &self.instance, load, now).await
+            };
+            let lead = lead.unwrap_or_else(|error| {
+                tracing::warn!("who leads is not known: {error:#}");
                 // Without a word about a leader everybody looks often.
-                Err(error) => {
-                    tracing::warn!("who leads is not known: {error:#}");
-                    *self.lead.lock().expect("who leads") = Lead::Leader;
-                }
+                Lead::Leader
+            });
+            let before = std::mem::replace(&mut *self.lead.lock().expect("who leads"), lead);
+            if before != lead {
+                tracing::info!("now {lead:?}");
             }
             self.counters.log();
-            tokio::time::sleep(leader::RENEWAL).await;
+            let asked = Instant::now();
+            while asked.elapsed() < leader::renewal(self.load()) {
+                tokio::time::sleep(leader::RENEWAL_BUSY).await;
+            }
         }
+    }
+
+    /// Whether somebody waits who would wait longer without a leader.
+    fn load(&self) -> Load {
+        let idle = self.expected().is_empty() && self.board.underway() == 0;
+        if idle { Load::Idle } else { Load::Busy }
     }
 
     async fn resign(&self) {

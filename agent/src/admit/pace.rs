@@ -31,8 +31,15 @@ impl Crowd {
     }
 }
 
-/// Between two looks under the keys of those few who are expected.
-pub const DOORSTEP: Duration = Duration::from_millis(50);
+/// Between two looks under the keys of those few who are expected, the youngest of whom was started
+/// so long ago. Most ask within 20 s, and wait for no more than this.
+pub fn doorstep(age: Duration) -> Duration {
+    if age < Duration::from_secs(20) {
+        Duration::from_millis(25)
+    } else {
+        Duration::from_millis(200)
+    }
+}
 
 /// A look that takes longer is given up; the next one, or a listing, finds the request.
 pub const LOOK: Duration = Duration::from_millis(500);
@@ -41,8 +48,8 @@ pub const LOOK: Duration = Duration::from_millis(500);
 /// cost less.
 pub const DOORS: usize = 6;
 
-/// For how long after its start an instance is looked for so often. Most ask within 20 s; who comes
-/// later than this is slow for a reason, and a second more is nothing to it.
+/// For how long after its start an instance is looked for so often. Who comes later than this is slow
+/// for a reason, and a second more is nothing to it.
 pub const PUNCTUAL: Duration = Duration::from_secs(60);
 
 /// Until the next listing of the inbox, which finds also those whom nobody expected.
@@ -56,13 +63,37 @@ pub fn inbox(lead: Lead, crowd: Crowd) -> Duration {
 }
 
 /// Until the next listing of the cluster's instances. DescribeInstances costs nothing and, filtered
-/// and paged, is allowed ten times as often ("Request throttling for the Amazon EC2 API").
-pub fn instances(lead: Lead) -> Duration {
+/// and paged, is allowed ten times as often ("Request throttling for the Amazon EC2 API"). A newcomer
+/// for whose routes there would be no token within the `backlog` misses nothing by being seen late.
+pub fn instances(lead: Lead, backlog: Duration) -> Duration {
+    const SELDOM: Duration = Duration::from_secs(8);
     match lead {
-        Lead::Leader => Duration::from_secs(3),
-        Lead::Follower => Duration::from_secs(9),
+        Lead::Leader if backlog < SELDOM => Duration::from_secs(3),
+        _ => SELDOM,
     }
 }
+
+/// Between two rounds of changes to routes.
+pub const ROUND: Duration = Duration::from_millis(200);
+
+/// Until routes are compared again when there is nothing to do. It costs nothing: EC2 is asked anew
+/// only when what it said is [`ROUTES_DRIFT`] old.
+pub fn routes(lead: Lead, awaited: bool) -> Duration {
+    match (lead, awaited) {
+        (Lead::Leader, _) => Duration::from_secs(10),
+        (Lead::Follower, true) => Duration::from_secs(1),
+        (Lead::Follower, false) => Duration::from_secs(30),
+    }
+}
+
+/// How long a change of somebody else's goes unnoticed.
+pub const ROUTES_DRIFT: Duration = Duration::from_secs(60);
+
+/// The same, where an answer waits for what another admitter does.
+pub const ROUTES_AWAITED: Duration = Duration::from_secs(10);
+
+/// Between two looks, also where the first has failed, or has not helped.
+pub const ROUTES_DOUBTED: Duration = Duration::from_secs(2);
 
 /// Between two looks at what terminated instances left. A follower lets most pass.
 pub const COLLECTION: Duration = Duration::from_secs(60);

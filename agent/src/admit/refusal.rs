@@ -54,6 +54,8 @@ pub enum Refusal {
     OtherKey { instance: InstanceId, granted: String, found: String },
     #[error("the pod network has no free CIDR for instance `{instance}`: {why}")]
     NoPodCidr { instance: InstanceId, why: String },
+    #[error("the VPC cannot route pods to instance `{instance}`: {why}")]
+    NoRoute { instance: InstanceId, why: String },
 }
 
 impl Refusal {
@@ -81,6 +83,7 @@ impl Refusal {
             Self::Nameless { .. } => "nameless",
             Self::OtherKey { .. } => "other-key",
             Self::NoPodCidr { .. } => "no-pod-cidr",
+            Self::NoRoute { .. } => "no-route",
         }
     }
 }

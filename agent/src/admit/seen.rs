@@ -11,7 +11,7 @@ use crate::exchange::InstanceId;
 /// No decision rests on a description older than this: who asks is looked up by id then, and an
 /// admitter that EC2 does not answer waits. (Collection ends no lease before an instance was gone
 /// for much longer: see `collect`.)
-pub const TOO_OLD: Duration = Duration::from_secs(5);
+pub const TOO_OLD: Duration = Duration::from_secs(10);
 
 /// Which instances there are and which have had their answer.
 #[derive(Debug, Default)]
@@ -22,6 +22,7 @@ pub struct Seen {
     answered: BTreeMap<InstanceId, OffsetDateTime>,
     /// Instances that ask and that EC2 does not know yet.
     unknown: BTreeMap<InstanceId, Unknown>,
+    latest_listing: Option<OffsetDateTime>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +36,16 @@ struct Unknown {
 impl Seen {
     /// A listing of all that are pending or running in the cluster: whoever is not in it, is not.
     pub fn listed(&mut self, instances: Vec<Instance>, now: OffsetDateTime) {
+        self.latest_listing = Some(now);
         self.described.clear();
         self.described(instances, now);
         let Self { described, answered, .. } = self;
         answered.retain(|id, _| described.contains_key(id));
+    }
+
+    /// When EC2 listed the cluster's instances last.
+    pub fn latest_listing(&self) -> Option<OffsetDateTime> {
+        self.latest_listing
     }
 
     /// Some instances, by id.
@@ -53,6 +60,11 @@ impl Seen {
     pub fn instance(&self, id: &InstanceId, now: OffsetDateTime) -> Option<Instance> {
         let (instance, at) = self.described.get(id)?;
         (now - *at < TOO_OLD).then(|| instance.clone())
+    }
+
+    /// Every instance that EC2 described last, however long ago.
+    pub fn all(&self) -> Vec<Instance> {
+        self.described.values().map(|(instance, _)| instance.clone()).collect()
     }
 
     /// Every instance that EC2 described within `age`.

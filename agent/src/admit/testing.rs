@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use time::macros::datetime;
 
-use crate::client::ec2::{Instance, State};
+use crate::client::ec2::{Instance, Route, RouteTable, State, Target};
 use crate::config::{
     Admission, Api, Boot, Cluster, Drain, Hooks, Kubelet, MaxPods, Network, Node, NodeConfig,
     NodeNames, Registry, ReservedFormula, Role, WhenRefused,
@@ -28,11 +28,25 @@ pub fn instance(number: u8) -> Instance {
         zone: "eu-west-1a".to_owned(),
         instance_type: "m5.large".to_owned(),
         network_interface: Some(format!("eni-{number:017x}")),
+        source_dest_check: false,
         private_ip: Some(address),
         private_dns: Some(dns.clone()),
         addresses: BTreeSet::from([address]),
         dns_names: BTreeSet::from([dns]),
     }
+}
+
+/// A route table with these routes: destination, target.
+pub fn table(id: &str, routes: &[(&str, &str)]) -> RouteTable {
+    let route = |(destination, target): &(&str, &str)| {
+        let target = match *target {
+            "local" => Target::Local,
+            id if id.starts_with("eni-") => Target::Interface { id: id.to_owned(), instance: None },
+            other => Target::Other(other.to_owned()),
+        };
+        (destination.parse().expect("a CIDR"), Route { target, blackhole: false })
+    };
+    RouteTable { id: id.to_owned(), routes: routes.iter().map(route).collect() }
 }
 
 /// Group `workers` of cluster `prod`.
@@ -57,6 +71,7 @@ pub fn config() -> NodeConfig {
             services: vec!["10.96.0.0/16".parse().expect("a CIDR")],
             dns: vec!["10.96.0.10".parse().expect("an address")],
             domain: "cluster.local".to_owned(),
+            routes_per_table: 500,
         },
         admission: Admission {
             role_ids: vec!["AROAWORKER".to_owned()],

@@ -15,15 +15,15 @@ use crate::exchange::{Denied, Grant, Keys, Request, UserId};
 use crate::pki::{PrivateKey, Subject};
 use crate::report::Outcome;
 
-/// How long an admitter that expects us takes: it looks for the request every 50 ms, so half of
+/// How long an admitter that expects us takes: it looks for the request every 25 ms, so half of
 /// that on average and a little for its own work, and request and grant are a round trip each.
-const ADMITTERS_OWN: Duration = Duration::from_millis(45);
+const ADMITTERS_OWN: Duration = Duration::from_millis(28);
 const ADMITTERS_ROUND_TRIPS: u32 = 2;
 /// A request that had to be repeated says nothing about the next round trip.
 const LONGEST_ROUND_TRIP: Duration = Duration::from_millis(150);
 /// Between looks after the first. Each costs money, and one too early is lost. The third covers
 /// what a crowd costs, whom the admitter finds by listing; then something is slow.
-const LOOKS_MS: [u64; 7] = [40, 40, 120, 200, 300, 500, 700];
+const LOOKS_MS: [u64; 7] = [30, 80, 150, 200, 300, 500, 700];
 /// From then on; with a fifth of jitter, so that a boot storm spreads.
 const LATER: Duration = Duration::from_secs(1);
 /// A refusal is looked for after this many looks found no grant, and then as often again.

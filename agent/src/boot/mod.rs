@@ -10,6 +10,7 @@ mod configuration;
 mod end;
 mod foresee;
 mod identity;
+mod ipv6;
 mod own_admission;
 mod ready;
 mod steps;
@@ -136,7 +137,7 @@ impl Boot {
         let within = candidate.config.boot.deadline;
         let deadline = Deadline { at: self.began + within, after: within };
         let aws = Aws { sdk: &sdk, store: &store };
-        let joining = Box::pin(self.join(known, aws, &candidate, &running, deadline));
+        let joining = Box::pin(self.join(known, aws, candidate, &running, deadline));
         match timeout_at(deadline.at + GRACE, joining).await {
             Ok(ended) => ended,
             Err(_) => Err(Stop::late(anyhow!("not Ready within {deadline}"))),
@@ -148,20 +149,21 @@ impl Boot {
         &self,
         known: &mut Known,
         aws: Aws<'_>,
-        candidate: &Candidate,
+        mut candidate: Candidate,
         running: &Running,
         deadline: Deadline,
     ) -> Result<(), Stop> {
-        let grant = match identity::installed(&self.machine, candidate.wanted()) {
-            Some(grant) => grant,
-            None => {
-                let admission = self.admission(aws, candidate, deadline);
-                try_join!(admission, self.prepare(candidate))?.0
+        let admitted = async {
+            match identity::installed(&self.machine, candidate.wanted()) {
+                Some(grant) => Ok(grant),
+                None => self.admission(aws, &candidate, deadline).await,
             }
         };
-        let units = self.install(candidate, &grant).await?;
+        let (grant, ()) = try_join!(admitted, self.prepare(&candidate))?;
+        self.ipv6(&mut candidate, deadline).await?;
+        let units = self.install(&candidate, &grant).await?;
         let since = self.start(known, &units, running).await?;
-        self.ready(candidate, since, deadline).await?;
+        self.ready(&candidate, since, deadline).await?;
         known.ready_ms = Some(self.recorder.now_ms());
         self.complete_hook(known).await
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::timeout::TimeoutConfig;
+use ipnet::IpNet;
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 use tokio::try_join;
@@ -16,7 +17,7 @@ use super::configuration::{self, Revision};
 use super::ready::{self, Waiting};
 use super::stop::{Deadline, Stop};
 use super::{Aws, BASIS, Boot, Candidate, Done, Known, Running};
-use super::{end, ensure_kept, identity, own_admission};
+use super::{end, ensure_kept, identity, ipv6, own_admission};
 use crate::client::credentials::RoleCredentials;
 use crate::client::imds::Imds;
 use crate::client::s3::Store;
@@ -172,8 +173,25 @@ impl Boot {
         self.step(BootStep::Prepare, None, work).await
     }
 
-    /// The whole plan: with the grant it is known, and what was prepared is found unchanged. Leaves
-    /// the units that shall run.
+    /// Where pods have IPv6, the node has its own and knows the router. It is waited for last: what
+    /// went before took a part of that time.
+    pub(super) async fn ipv6(
+        &self,
+        candidate: &mut Candidate,
+        deadline: Deadline,
+    ) -> Result<(), Stop> {
+        let Candidate { facts, config, .. } = candidate;
+        let wanted = config.network.pods.iter().any(|pods| matches!(pods, IpNet::V6(_)));
+        let assigned = facts.instance.ipv6.filter(|_| wanted && facts.host.ipv6_router.is_none());
+        if let Some(assigned) = assigned {
+            let waited = ipv6::router(&self.machine, &facts.instance.mac, assigned, deadline);
+            let router = self.step(BootStep::Ipv6, Some("network"), waited).await?;
+            facts.host.ipv6_router = Some(router);
+        }
+        Ok(())
+    }
+
+    /// What the grant decides; the rest was prepared. Leaves the units that shall run.
     pub(super) async fn install(
         &self,
         candidate: &Candidate,
@@ -181,14 +199,14 @@ impl Boot {
     ) -> Result<Vec<Unit>, Stop> {
         let work = async {
             let before = plan::before_grant(&candidate.facts, &candidate.config)?;
-            let plan = before.then(plan::after_grant(&candidate.facts, &candidate.config, grant)?);
+            let after = plan::after_grant(&candidate.facts, &candidate.config, grant)?;
             let (identity, basis, rest) = try_join!(
                 self.install_identity(candidate, grant),
                 self.keep_basis(candidate, grant),
-                converge::ensure(&self.machine, &plan)
+                converge::ensure(&self.machine, &after)
             )?;
             let changes = identity.and(basis).and(rest);
-            Ok(done(plan.units, &changes, "files, settings and routes"))
+            Ok(done(before.then(after).units, &changes, "files and routes"))
         };
         self.step(BootStep::Install, None, work).await
     }

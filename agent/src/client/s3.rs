@@ -107,6 +107,15 @@ impl Store {
         self.get_at_most(key, LARGE_BYTES).await
     }
 
+    /// As [`Store::get`], for a caller who may get the object but not list where it would be: to him
+    /// a forbidden object is one that is not there.
+    pub async fn find(&self, key: &str) -> Result<Option<Object>, Error> {
+        match self.get(key).await {
+            Err(Error::Denied { .. }) => Ok(None),
+            other => other,
+        }
+    }
+
     /// As [`Store::get`], for an object that somebody else wrote who is not to be trusted with this
     /// program's memory.
     pub async fn get_at_most(&self, key: &str, bytes: u64) -> Result<Option<Object>, Error> {

@@ -31,6 +31,9 @@ fn tenth(cidr: &IpNet) -> usize {
     }
 }
 
+/// Source: "Amazon VPC quotas", "Routes per route table".
+pub(super) const ROUTES_PER_TABLE: u32 = 500;
+
 pub(super) const ADMISSION_WINDOW: Duration = Duration::from_secs(15 * 60);
 
 pub(super) const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(24 * 3600);

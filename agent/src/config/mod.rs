@@ -106,6 +106,8 @@ pub struct Network {
     pub dns: Vec<IpAddr>,
     /// `cluster.local` in most clusters.
     pub domain: String,
+    /// The account's quota of routes in a VPC route table, for each address family.
+    pub routes_per_table: u32,
 }
 
 /// Who may become a node of this group.

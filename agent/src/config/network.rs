@@ -24,12 +24,14 @@ pub(super) fn read(section: &Section<'_>) -> Option<Network> {
         entry.list("a list of IP addresses", |entry| entry.parsed("an IP address"))
     });
     let domain = section.or("domain", defaults::DOMAIN.to_owned(), rules::domain);
+    let routes_per_table =
+        section.or("routes_per_table", defaults::ROUTES_PER_TABLE, |entry| entry.integer(1..=5000));
     let (pods, services) = (pods?, services?);
     let fits = fit_services(&services_at?, &services, &pods);
     let dns = dns.map(|dns| if dns.is_empty() { defaults::dns(&services) } else { dns });
     let (node_mask_ipv4, node_mask_ipv6) = (node_mask_ipv4?, node_mask_ipv6?);
     let masks = fit_pods(&pods_at?, &pods, node_mask_ipv4, node_mask_ipv6);
-    let (dns, domain) = (dns?, domain?);
+    let (dns, domain, routes_per_table) = (dns?, domain?, routes_per_table?);
     (fits.is_some() && masks.is_some()).then_some(Network {
         pods,
         node_mask_ipv4,
@@ -37,6 +39,7 @@ pub(super) fn read(section: &Section<'_>) -> Option<Network> {
         services,
         dns,
         domain,
+        routes_per_table,
     })
 }
 

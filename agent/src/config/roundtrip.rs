@@ -70,6 +70,7 @@ fn any_network(rng: &mut Rng) -> Network {
         services: Vec::new(),
         dns: Vec::new(),
         domain: pick(rng, &["cluster.local", "k8s.acme.example"]),
+        routes_per_table: rng.u32(1..=1000),
     };
     let families = rng.u8(1..4);
     let parse = |text: &str| text.parse::<IpNet>().expect("a CIDR");

@@ -13,7 +13,7 @@ use super::programs;
 use super::units::{Need, need};
 use crate::host::Machine;
 use crate::plan::image::NFT;
-use crate::plan::network::PodNetwork;
+use crate::plan::network::{PacketFilter, PodNetwork};
 use crate::plan::{File, HostPlan};
 
 /// Every difference between the host and the plan, as a person reads a patch; empty where there is
@@ -35,7 +35,12 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
         }
     }
     if let Some(wanted) = &plan.network {
-        text += &network_difference(machine, wanted, !missing.contains(&NFT)).await?;
+        text += &network_difference(machine, wanted).await?;
+    }
+    if let Some(wanted) = &plan.packet_filter {
+        let has_nft = !missing.contains(&NFT);
+        let found = if has_nft { machine.packet_filter().await? } else { None };
+        text += &filter_difference(found.unwrap_or_default(), wanted);
     }
     let names: Vec<_> = plan.units.iter().map(|unit| unit.name.as_str()).collect();
     let found = machine.unit_states(&names).await?;
@@ -49,11 +54,7 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
     Ok(text)
 }
 
-async fn network_difference(
-    machine: &Machine,
-    wanted: &PodNetwork,
-    has_nft: bool,
-) -> anyhow::Result<String> {
+async fn network_difference(machine: &Machine, wanted: &PodNetwork) -> anyhow::Result<String> {
     let diff = Diff::between(&machine.ways(wanted).await?, wanted);
     let mut text = String::new();
     for entry in diff.add {
@@ -62,13 +63,16 @@ async fn network_difference(
     for entry in diff.remove {
         writeln!(text, "{entry}: present -> absent")?;
     }
-    let found = if has_nft { machine.packet_filter().await? } else { None }.unwrap_or_default();
-    if !is_planned(&found, &wanted.filter) {
-        let wanted = wanted.filter.to_string();
-        let diff = TextDiff::from_lines(found.as_str(), wanted.as_str());
-        write!(text, "{}", diff.unified_diff().header("nftables, found", "nftables, planned"))?;
-    }
     Ok(text)
+}
+
+fn filter_difference(found: String, wanted: &PacketFilter) -> String {
+    if is_planned(&found, wanted) {
+        return String::new();
+    }
+    let wanted = wanted.to_string();
+    let diff = TextDiff::from_lines(found.as_str(), wanted.as_str());
+    diff.unified_diff().header("nftables, found", "nftables, planned").to_string()
 }
 
 fn file_difference(machine: &Machine, file: &File) -> anyhow::Result<String> {
@@ -118,6 +122,7 @@ mod tests {
                 contents: "A=1\nB=3\n".to_owned(),
             }],
             sysctls: [("net.ipv4.ip_forward".to_owned(), "1".to_owned())].into(),
+            packet_filter: Some(PacketFilter::default()),
             network: Some(PodNetwork { routes: [route].into(), ..PodNetwork::default() }),
             programs: BTreeSet::new(),
             units: vec![Unit {

@@ -44,18 +44,20 @@ pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Change
     programs::check(machine, &plan.programs)?;
     let changes = ensure_files(machine, plan).await?;
     let settings = kernel::ensure_sysctls(machine, plan.sysctls.iter())?;
-    let network = match &plan.network {
-        Some(network) => ensure_network(machine, network).await?,
-        None => Changes::default(),
-    };
-    Ok(changes.and(settings).and(network))
+    let mut changes = changes.and(settings);
+    if let Some(wanted) = &plan.packet_filter {
+        let filter = Filter::default().ensure(machine, wanted).await?;
+        changes.add(filter, || Change::FilterReplaced.to_string());
+    }
+    match &plan.network {
+        Some(network) => Ok(changes.and(ensure_network(machine, network).await?)),
+        None => Ok(changes),
+    }
 }
 
-/// The kernel has the planned routes, rules and packet filter, or the first reason why not.
+/// The kernel has the planned routes and rules, or the first reason why not.
 async fn ensure_network(machine: &Machine, wanted: &PodNetwork) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
-    let filter = Filter::default().ensure(machine, &wanted.filter).await?;
-    changes.add(filter, || Change::FilterReplaced.to_string());
     let reconciled = network::reconcile(machine, wanted).await?;
     for change in reconciled.changes {
         changes.add(Ensured::Changed, || change.to_string());

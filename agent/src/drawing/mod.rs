@@ -3,6 +3,7 @@
 //! Both are pure: a report in, text out. Whatever a picture shows is written at the place where it
 //! shows, so that nobody needs a legend.
 
+pub mod pen;
 mod svg;
 mod terminal;
 
@@ -89,7 +90,7 @@ fn end_ms(report: &Report) -> f64 {
 }
 
 /// Round numbers from 0, about `wanted` of them, none beyond `end_ms`.
-fn ticks(end_ms: f64, wanted: u32) -> Vec<f64> {
+pub fn ticks(end_ms: f64, wanted: u32) -> Vec<f64> {
     let rough = end_ms / f64::from(wanted.max(1));
     let power = 10_f64.powf(rough.log10().floor());
     let step = [1.0, 2.0, 5.0, 10.0].into_iter().map(|n| n * power).find(|step| *step >= rough);
@@ -112,7 +113,7 @@ fn duration(ms: f64) -> String {
 }
 
 /// The unit of a whole axis: `200 ms`, `1.5 s`.
-fn tick(ms: f64, end_ms: f64) -> String {
+pub fn tick(ms: f64, end_ms: f64) -> String {
     match ms {
         0.0 => "0".to_owned(),
         ms if end_ms < 2000.0 => format!("{ms} ms"),

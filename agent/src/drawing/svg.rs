@@ -3,10 +3,10 @@
 
 use std::fmt::Write;
 
+use super::pen::{WIDTH, escape, line, page, text};
 use super::{calls, duration, end_ms, headline, notes, rows, subject, tick, ticks, title};
 use crate::report::{Outcome, Report, Step};
 
-const WIDTH: f64 = 1000.0;
 /// Where 0 ms is; left of it are the names.
 const LEFT: f64 = 190.0;
 const RIGHT: f64 = 970.0;
@@ -23,15 +23,12 @@ const CHARACTER: f64 = 6.9;
 /// Characters of 12 px type in a line of the footer.
 const FOOTER: usize = 130;
 
-const STYLE: &str = "text{font:12px system-ui,-apple-system,'Segoe UI',Helvetica,Arial,'DejaVu Sans',sans-serif;fill:#1f2933;paint-order:stroke;stroke:#fff;stroke-width:3px}\
-.title{font-size:20px;font-weight:600}.sub,.tick{fill:#616e7c}.headline{font-size:15px;font-weight:600}\
-.name{text-anchor:end}.end{text-anchor:end}.middle{text-anchor:middle}.good{fill:#1c7c4a}.bad{fill:#b3261e}.own{fill:#24607d}\
-.grid{stroke:#e4e7eb}.ready{stroke:#1c7c4a;stroke-dasharray:4 3}.bracket{stroke:#24607d;fill:none;stroke-width:1.5}\
+const STYLE: &str = ".ready{stroke:#1c7c4a;stroke-dasharray:4 3}.bracket{stroke:#24607d;fill:none;stroke-width:1.5}\
 .work{fill:#2f7ea3}.wait{fill:url(#hatch);stroke:#c98a1b}.failed{fill:#d64541}.inside{fill:#fff;stroke:none}";
 
 const HATCH: &str = r##"<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="7" height="7" fill="#fdf3dc"/><rect width="2.2" height="7" fill="#e3b04b"/></pattern></defs>"##;
 
-/// The whole picture, 1000 units wide and as high as it needs.
+/// The whole picture.
 pub fn svg(report: &Report) -> String {
     let rows = rows(report);
     let chart = Chart { end_ms: end_ms(report), bottom: TOP + ROW * rows.len() as f64 };
@@ -44,12 +41,8 @@ pub fn svg(report: &Report) -> String {
         chart.step(&mut body, TOP + ROW * row as f64, step);
     }
     let height = footer(&mut body, report, chart.bottom + 42.0);
-    format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" height=\"{height}\" role=\"img\">\n\
-         <title>{}</title>\n<style>{STYLE}</style>\n{HATCH}\n\
-         <rect width=\"{WIDTH}\" height=\"{height}\" rx=\"8\" fill=\"#fff\" stroke=\"#e4e7eb\"/>\n{body}</svg>\n",
-        escape(&format!("Boot of {}: {}", title(report), headline(report))),
-    )
+    let title = format!("Boot of {}: {}", title(report), headline(report));
+    page(&title, STYLE, HATCH, height, &body)
 }
 
 fn header(body: &mut String, report: &Report) {
@@ -159,23 +152,6 @@ fn plate(body: &mut String, (x, y): (f64, f64), width: f64, wanted: bool) {
     }
 }
 
-fn text(body: &mut String, x: f64, y: f64, class: &str, said: &str) {
-    let _ = match class.trim() {
-        "" => writeln!(body, r#"<text x="{x:.1}" y="{y:.1}">{}</text>"#, escape(said)),
-        class => {
-            writeln!(body, r#"<text class="{class}" x="{x:.1}" y="{y:.1}">{}</text>"#, escape(said))
-        }
-    };
-}
-
-fn line(body: &mut String, class: &str, from: (f64, f64), to: (f64, f64)) {
-    let _ = writeln!(
-        body,
-        r#"<line class="{class}" x1="{:.1}" y1="{:.1}" x2="{:.1}" y2="{:.1}"/>"#,
-        from.0, from.1, to.0, to.1
-    );
-}
-
 /// At spaces, into lines of at most `width` characters; a longer word gets its own line.
 fn wrap(said: &str, width: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
@@ -189,10 +165,6 @@ fn wrap(said: &str, width: usize) -> Vec<String> {
         }
     }
     lines
-}
-
-fn escape(said: &str) -> String {
-    said.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 #[cfg(test)]

@@ -197,6 +197,7 @@ mod tests {
 
     use super::*;
     use crate::admit::lease::Holder;
+    use crate::admit::terrain::Terrain;
     use crate::config::Network;
 
     const NOW: OffsetDateTime = datetime!(2026-11-23 07:00 UTC);
@@ -216,6 +217,7 @@ mod tests {
             zone: "eu-west-1a".into(),
             instance_type: "m7g.large".into(),
             network_interface: None,
+            source_dest_check: false,
             private_ip: None,
             private_dns: None,
             addresses: BTreeSet::new(),
@@ -330,9 +332,10 @@ mod tests {
             services: Vec::new(),
             dns: Vec::new(),
             domain: "cluster.local".into(),
+            routes_per_table: 500,
         };
         let holder = Holder { instance: id(7), network_interface: None };
-        known.leases.lease(&holder, &network, NOW).expect("a lease");
+        known.leases.lease(&holder, &network, &Terrain::default(), NOW).expect("a lease");
         let row = only(&known);
         assert_eq!((row.state.as_str(), row.pod_cidrs.len()), ("unknown", 1));
         assert!(row.why_not.is_some());

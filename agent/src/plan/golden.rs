@@ -86,8 +86,8 @@ fn planned(case: &Path) -> Out {
         })
         .collect();
     out.insert("plan.txt".into(), summary(&plan));
-    let network = plan.network.as_ref().expect("a grant decides the network");
-    out.insert("packet_filter.nft".into(), network.filter.to_string());
+    let filter = plan.packet_filter.as_ref().expect("a packet filter needs no grant");
+    out.insert("packet_filter.nft".into(), filter.to_string());
     out.insert("node.txt".into(), described(&node));
     out.insert("revision.toml".into(), revision);
     out

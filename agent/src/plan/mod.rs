@@ -25,7 +25,7 @@ use crate::exchange::Grant;
 use crate::facts::Facts;
 
 use capacity::PodRange;
-use network::PodNetwork;
+use network::{PacketFilter, PodNetwork};
 use node::PlannedNode;
 
 /// What needs no grant, so that it can be made so while the grant is awaited. kubelet's
@@ -40,6 +40,7 @@ pub fn before_grant(facts: &Facts, config: &NodeConfig) -> Result<HostPlan, Prob
     image::plan(&mut plan);
     networkd::plan(&mut plan);
     kernel::plan(&mut plan, facts, config);
+    plan.packet_filter = Some(PacketFilter::planned(facts, config));
     Ok(plan)
 }
 
@@ -66,6 +67,7 @@ pub fn after_grant(
 pub fn standing(facts: &Facts, config: &NodeConfig, pod_cidrs: &[IpNet]) -> HostPlan {
     let mut plan = HostPlan::default();
     kernel::plan_network(&mut plan, facts, config);
+    plan.packet_filter = Some(PacketFilter::planned(facts, config));
     network::plan(&mut plan, facts, config, pod_cidrs);
     plan
 }
@@ -80,7 +82,9 @@ pub struct HostPlan {
     pub files: Vec<File>,
     /// Kernel settings by their dotted names, `net.ipv4.ip_forward`.
     pub sysctls: BTreeMap<String, String>,
-    /// All of it; without one, nothing is said of the network.
+    /// The whole table; without one, nothing is said of nftables.
+    pub packet_filter: Option<PacketFilter>,
+    /// All of it; without one, nothing is said of routes and rules.
     pub network: Option<PodNetwork>,
     /// In the order in which they are to be started.
     pub units: Vec<Unit>,
@@ -123,6 +127,7 @@ impl HostPlan {
         }
         self.sysctls.extend(later.sysctls);
         self.programs.extend(later.programs);
+        self.packet_filter = later.packet_filter.or(self.packet_filter);
         self.network = later.network.or(self.network);
         for unit in later.units {
             self.units.retain(|known| known.name != unit.name);

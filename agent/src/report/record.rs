@@ -140,6 +140,8 @@ pub enum BootStep {
     Prepare,
     /// Waiting for admission.
     Grant,
+    /// Waiting for the instance's IPv6 address and router.
+    Ipv6,
     /// Certificate, CNI configuration, what else needs the grant.
     Install,
     /// kubelet's start is requested.
@@ -161,6 +163,7 @@ impl BootStep {
             Self::Request => "request",
             Self::Prepare => "prepare",
             Self::Grant => "grant",
+            Self::Ipv6 => "ipv6",
             Self::Install => "install",
             Self::Kubelet => "kubelet",
             Self::Ready => "ready",

@@ -49,13 +49,11 @@ pub(super) async fn look(
     if what.ways {
         pass.files_and_settings(plan);
     }
-    if let Some(network) = &plan.network {
-        if what.filter {
-            pass.filter(filter, &network.filter).await;
-        }
-        if what.ways {
-            pass.ways(network).await;
-        }
+    if let Some(wanted) = plan.packet_filter.as_ref().filter(|_| what.filter) {
+        pass.filter(filter, wanted).await;
+    }
+    if let Some(wanted) = plan.network.as_ref().filter(|_| what.ways) {
+        pass.ways(wanted).await;
     }
     pass.look
 }

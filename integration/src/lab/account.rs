@@ -14,11 +14,14 @@ use aws_sdk_s3::types::{
     BucketLocationConstraint, BucketVersioningStatus, CreateBucketConfiguration,
     PublicAccessBlockConfiguration, VersioningConfiguration,
 };
-use ipnet::Ipv4Net;
-use windlass::policies::{self, CLUSTER_TAG, Identity, Scope};
+use ipnet::{IpNet, Ipv4Net};
+use time::OffsetDateTime;
+use windlass::policies::{self, Identity, Scope};
 
+use super::family::Family;
+use super::public_vpc::PublicVpc;
 use crate::region::call::ServiceError;
-use crate::region::ec2::{Instance, Tags};
+use crate::region::ec2::Instance;
 use crate::region::iam::{ADMINISTRATOR, Credentials};
 use crate::region::inprocess::InProcess;
 use crate::region::s3::kms::Home;
@@ -28,9 +31,6 @@ use crate::region::{Region, State};
 const CONTROL_PLANE: &str = "control-plane";
 const WORKER: &str = "worker";
 
-/// Two zones, a subnet each.
-const SUBNETS: [(&str, &str); 2] = [("a", "10.0.1.0/24"), ("b", "10.0.2.0/24")];
-const VPC: &str = "10.0.0.0/16";
 /// An ID as KMS would make one.
 const KMS_KEY: &str = "1d5c6b0e-7a2f-4c38-9e41-0b6f2a7d93c5";
 
@@ -38,6 +38,7 @@ const KMS_KEY: &str = "1d5c6b0e-7a2f-4c38-9e41-0b6f2a7d93c5";
 #[derive(Clone, Debug)]
 pub struct Account {
     pub cluster: String,
+    pub family: Family,
     pub bucket: String,
     /// The ARN of the key that encrypts the cluster's authority.
     pub kms_key: String,
@@ -65,9 +66,9 @@ pub const GROUPS: [(&str, &str); 2] = [("control-plane", CONTROL_PLANE), ("worke
 
 impl Account {
     /// An account that is ready for a cluster of this name.
-    pub async fn open(region: &Region, cluster: &str) -> Result<Self> {
+    pub async fn open(region: &Region, cluster: &str, family: Family) -> Result<Self> {
         let account = region
-            .with(|state, _| Self::lay_out(state, cluster))
+            .with(|state, now| Self::lay_out(state, cluster, family, now))
             .with_context(|| format!("cannot set up an account for the cluster `{cluster}`"))?;
         account
             .make_bucket(region)
@@ -76,26 +77,17 @@ impl Account {
         Ok(account)
     }
 
-    fn lay_out(state: &mut State, cluster: &str) -> Result<Self> {
+    fn lay_out(
+        state: &mut State,
+        cluster: &str,
+        family: Family,
+        now: OffsetDateTime,
+    ) -> Result<Self> {
         let bucket = format!("{cluster}-kubernetes");
         let (settings, ids) = (state.settings.clone(), &mut state.ids);
-        let vpc = state.ec2.create_vpc(ids, VPC).map_err(service_error)?;
-        let mut subnets = Vec::new();
-        for (zone, cidr) in SUBNETS {
-            let zone = format!("{}{zone}", settings.name);
-            subnets.push(
-                state.ec2.create_subnet(ids, &vpc, Some(&zone), cidr).map_err(service_error)?,
-            );
-        }
-        let table = state.ec2.create_route_table(ids, &vpc).map_err(service_error)?;
-        for subnet in &subnets {
-            state.ec2.associate(ids, &table, subnet).map_err(service_error)?;
-        }
-        let tag = Tags::from([(CLUSTER_TAG.to_owned(), cluster.to_owned())]);
-        for resource in subnets.iter().chain([&table, &vpc]) {
-            state.ec2.tag(resource, &tag).map_err(service_error)?;
-        }
-
+        let network = PublicVpc::lay_out(&mut state.ec2, ids, family, now)
+            .and_then(|network| network.tag(&mut state.ec2, cluster).map(|()| network))
+            .map_err(service_error)?;
         let home = Home { region: &settings.name, account: &settings.account };
         let kms_key = state.s3.kms.create_key(home, KMS_KEY).0;
         let scope = Scope {
@@ -122,11 +114,12 @@ impl Account {
             )?,
             operator: state.iam.add_user(ids, "operator", &[("operator", &operator)])?,
             cluster: cluster.to_owned(),
-            vpc_cidr: VPC.parse()?,
+            family,
+            vpc_cidr: network.cidr,
             kms_key,
             bucket,
-            vpc,
-            subnets,
+            vpc: network.vpc,
+            subnets: network.subnets,
             roles,
         })
     }
@@ -164,13 +157,14 @@ impl Account {
         let mut text = format!(
             "[cluster]\nname = \"{}\"\nregion = \"{region}\"\nvpc = \"{}\"\nbucket = \"{}\"\nkms_key = \"{}\"\n\n\
              [api]\nendpoint = \"{api}\"\n\n\
-             [network]\npods = [\"10.64.0.0/14\"]\nservices = [\"{}\"]\n\n\
+             [network]\npods = {}\nservices = {}\n\n\
              [admission]\ncertificate_lifetime = \"{}s\"\n",
             self.cluster,
             self.vpc,
             self.bucket,
             self.kms_key,
-            super::control_plane::SERVICES,
+            listed(&self.family.pods()),
+            listed(&self.family.services()),
             certificate_lifetime.as_secs(),
         );
         for (group, kind) in GROUPS {
@@ -195,6 +189,12 @@ impl Account {
             self.cluster, self.bucket
         )
     }
+}
+
+/// As a list of TOML.
+fn listed(cidrs: &[IpNet]) -> String {
+    let cidrs: Vec<_> = cidrs.iter().map(|cidr| format!("\"{cidr}\"")).collect();
+    format!("[{}]", cidrs.join(", "))
 }
 
 /// Whether an instance may read the CA key.
@@ -231,4 +231,33 @@ pub fn sdk(region: &Region, credentials: &Credentials) -> SdkConfig {
 
 fn service_error(error: ServiceError) -> anyhow::Error {
     anyhow!("{}: {}", error.code, error.message)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::ValueEnum;
+    use time::macros::datetime;
+    use windlass::config::ClusterFile;
+
+    use super::*;
+    use crate::region::Settings;
+
+    #[test]
+    fn every_family_makes_a_description_that_the_product_takes() {
+        for family in Family::value_variants() {
+            let now = datetime!(2026-11-23 12:00 UTC);
+            let mut state = State::new(Settings::new(1, now));
+            let account = Account::lay_out(&mut state, "lab", *family, now).unwrap();
+            let text = account.cluster_toml(
+                "eu-west-1",
+                "https://api.lab.internal:6443",
+                Duration::from_secs(24 * 3600),
+            );
+            if let Err(problems) = ClusterFile::parse(&text) {
+                panic!("{family:?}: {problems}\n{text}");
+            }
+            let with_ipv6 = state.ec2.subnets().filter(|subnet| subnet.assigns_ipv6).count();
+            assert_eq!(with_ipv6, if family.has_ipv6() { account.subnets.len() } else { 0 });
+        }
+    }
 }

@@ -7,32 +7,32 @@
 //! keys of their own, as kubeadm does it ("PKI certificates and requirements").
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 
 use super::certificates::{Authority, Pair, Usage};
-use super::network::router::nth_address;
+use super::family::nth;
+use super::service_proxy;
 
 /// Where a control-plane node keeps them.
 const FOLDER: &str = "etc/kubernetes/control-plane";
 pub const PORT: u16 = 6443;
-/// The services' addresses.
-pub const SERVICES: &str = "10.96.0.0/16";
 const ADMINISTRATORS: &str = "system:masters";
 
 /// What the control plane is to be.
 #[derive(Clone, Debug)]
 pub struct ControlPlane {
-    /// The node's own address, which the API server advertises.
-    pub address: Ipv4Addr,
+    /// The node's own addresses.
+    pub addresses: Vec<IpAddr>,
     /// Names by which the API server is reached.
     pub names: Vec<String>,
-    pub services: Ipv4Net,
+    /// The services' CIDRs, those of the first family first.
+    pub services: Vec<IpNet>,
     /// How long the certificates live that kubelets renew.
     pub certificate_lifetime: Duration,
 }
@@ -91,7 +91,11 @@ impl ControlPlane {
             let config = kubeconfig(&local, cluster.certificate(), user, &client(user, None)?);
             write(&folder.join(format!("{file}.kubeconfig")), 0o600, &config)?;
         }
-        Ok(())
+        let administrator = administrator(cluster)?;
+        let config = kubeconfig(&local, cluster.certificate(), "administrator", &administrator);
+        write(&folder.join("administrator.kubeconfig"), 0o600, &config)?;
+        let permission = service_proxy::permission().to_string();
+        write(&folder.join("permissions.json"), 0o644, &permission)
     }
 
     fn server_names(&self) -> Vec<String> {
@@ -102,16 +106,26 @@ impl ControlPlane {
             "kubernetes.default.svc.cluster.local",
             "localhost",
         ];
-        let addresses = [Ipv4Addr::LOCALHOST, nth_address(self.services, 1), self.address];
+        let loopback = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let services = self.services.iter().map(|services| nth(*services, 1));
+        let addresses = loopback.into_iter().chain(services).chain(self.addresses.iter().copied());
         inside
             .into_iter()
             .map(str::to_owned)
             .chain(self.names.iter().cloned())
-            .chain(addresses.iter().map(Ipv4Addr::to_string))
+            .chain(addresses.map(|address| address.to_string()))
             .collect()
     }
 
-    fn units(&self) -> [(&'static str, String); 4] {
+    /// It must be of the services' first family, in which the Service `kubernetes` has its address.
+    fn advertised(&self) -> IpAddr {
+        let first = self.services.first().map(IpNet::max_prefix_len);
+        let fits = |address: &&IpAddr| Some(IpNet::from(**address).max_prefix_len()) == first;
+        self.addresses.iter().find(fits).copied().unwrap_or(Ipv4Addr::UNSPECIFIED.into())
+    }
+
+    fn units(&self) -> [(&'static str, String); 5] {
+        let services: Vec<_> = self.services.iter().map(IpNet::to_string).collect();
         let file = |name: &str| format!("/{FOLDER}/{name}");
         let pair = |flag: &str, key: &str, name: &str| {
             vec![
@@ -156,8 +170,10 @@ impl ControlPlane {
             ]),
             vec![
                 format!("--secure-port={PORT}"),
-                format!("--advertise-address={}", self.address),
-                format!("--service-cluster-ip-range={}", self.services),
+                // By both families, whichever the node has.
+                "--bind-address=::".into(),
+                format!("--advertise-address={}", self.advertised()),
+                format!("--service-cluster-ip-range={}", services.join(",")),
                 format!("--client-ca-file={}", file("ca.crt")),
                 format!("--kubelet-certificate-authority={}", file("ca.crt")),
                 format!("--etcd-cafile={}", file("etcd-ca.crt")),
@@ -214,6 +230,7 @@ impl ControlPlane {
                 "kube-scheduler.service",
                 unit("kube-scheduler", "exec", "kube-apiserver.service", &scheduler.concat()),
             ),
+            ("permissions.service", permissions()),
         ]
     }
 }
@@ -225,6 +242,17 @@ fn unit(program: &str, kind: &str, after: &str, flags: &[String]) -> String {
          Restart=always\nRestartSec=200ms\nTimeoutStartSec=120\n\n\
          [Install]\nWantedBy=multi-user.target\n",
         flags.join(" \\\n  ")
+    )
+}
+
+/// What kube-proxy needs, as soon as there is an API server to tell.
+fn permissions() -> String {
+    format!(
+        "[Unit]\nDescription=permissions\nAfter=kube-apiserver.service\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         ExecStart=/usr/local/bin/kubectl --kubeconfig=/{FOLDER}/administrator.kubeconfig apply \
+         --filename=/{FOLDER}/permissions.json\nRestart=on-failure\nRestartSec=500ms\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
     )
 }
 
@@ -257,4 +285,34 @@ fn write(path: &Path, mode: u32, text: &str) -> Result<()> {
     }
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     Ok(fs::set_permissions(path, fs::Permissions::from_mode(mode))?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::family::Family;
+    use super::*;
+
+    #[test]
+    fn the_api_server_advertises_the_address_of_the_services_first_family() {
+        let advertised = |family: Family| {
+            let control_plane = ControlPlane {
+                addresses: vec![
+                    [10, 0, 1, 4].into(),
+                    Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, 4).into(),
+                ],
+                names: Vec::new(),
+                services: family.services(),
+                certificate_lifetime: Duration::from_secs(60),
+            };
+            let [_, (_, unit), ..] = control_plane.units();
+            let flags = ["--advertise-address=", "--service-cluster-ip-range="];
+            flags.map(|flag| {
+                let value = unit.split_once(flag).unwrap().1;
+                value.split_whitespace().next().unwrap().to_owned()
+            })
+        };
+        assert_eq!(advertised(Family::Ipv4), ["10.0.1.4", "10.96.0.0/16"]);
+        assert_eq!(advertised(Family::Ipv6), ["2001:db8:0:1::4", "fd00:96::/112"]);
+        assert_eq!(advertised(Family::Dual), ["10.0.1.4", "10.96.0.0/16,fd00:96::/112"]);
+    }
 }

@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result};
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc};
 use tokio::task::JoinHandle;
@@ -18,8 +19,8 @@ use tokio::task::JoinHandle;
 use super::account::{self, Account};
 use super::artifacts::containerd_store;
 use super::certificates::Authority;
-use super::control_plane::{self, ControlPlane};
-use super::network::{Attachment, Namespace, Router, dhcp};
+use super::control_plane::ControlPlane;
+use super::network::{Attachment, Namespace, Provisioning, Router, dhcp};
 use super::node::{self, Node, Spec, cgroups};
 use super::site::Site;
 use crate::region::ec2::Instance;
@@ -50,6 +51,7 @@ pub struct Room {
     pub debian: PathBuf,
     pub baked: PathBuf,
     pub control_plane: PathBuf,
+    pub service_proxy: PathBuf,
     /// What `/var/lib/containerd` is at first.
     pub images: PathBuf,
 }
@@ -175,7 +177,7 @@ impl Machine {
 struct Running {
     node: Arc<Node>,
     attachment: Attachment,
-    dhcp: JoinHandle<()>,
+    provisioning: Provisioning,
 }
 
 impl Room {
@@ -198,7 +200,8 @@ impl Room {
     async fn switch_on(self: &Arc<Self>, id: &str) -> Result<Running> {
         let instance = self.region.with(|state, _| state.ec2.instance(id).cloned());
         let instance = instance.with_context(|| format!("EC2 knows no instance `{id}`"))?;
-        let attachment = self.attachment(&instance)?;
+        let attachment = self.region.with(|state, _| Attachment::of(&state.ec2, id));
+        let attachment = attachment.with_context(|| format!("{id} has no network interface"))?;
         let authority = if account::is_control_plane(&instance) {
             Some(self.cluster_authority().await?)
         } else {
@@ -216,15 +219,14 @@ impl Room {
             resolver: self.resolver,
             domain: self.domain.clone(),
         };
-        let socket = dhcp::listen(self.router.namespace(), &offer)?;
-        let dhcp = tokio::spawn(dhcp::serve(socket, offer));
+        let provisioning = Provisioning::start(self.router.namespace(), offer)?;
         let (room, spec) = (self.clone(), self.spec(&instance, &namespace));
         let node = tokio::task::spawn_blocking(move || Node::start(&room.program, spec)).await??;
-        Ok(Running { node: Arc::new(node), attachment, dhcp })
+        Ok(Running { node: Arc::new(node), attachment, provisioning })
     }
 
     async fn switch_off(self: &Arc<Self>, running: Running) -> Result<()> {
-        running.dhcp.abort();
+        drop(running.provisioning);
         let room = self.clone();
         tokio::task::spawn_blocking(move || {
             running.node.end(POWER_OFF)?;
@@ -269,11 +271,11 @@ impl Room {
             site.install(&self.debian, &spec.upper())?;
             containerd_store::copy(&self.images, &spec.folder.join("containerd"))?;
             if let Some(authority) = authority {
-                let services = control_plane::SERVICES.parse()?;
+                let ipv6 = attachment.ipv6.and_then(|ipv6| ipv6.address).map(IpAddr::V6);
                 let control_plane = ControlPlane {
-                    address: instance.address,
+                    addresses: [instance.address.into()].into_iter().chain(ipv6).collect(),
                     names: vec![self.api.clone()],
-                    services,
+                    services: self.account.family.services(),
                     certificate_lifetime: self.certificate_lifetime,
                 };
                 control_plane.install(authority, &spec.upper())?;
@@ -283,7 +285,7 @@ impl Room {
     }
 
     fn spec(&self, instance: &Instance, namespace: &Namespace) -> Spec {
-        let mut layers = vec![self.baked.clone(), self.debian.clone()];
+        let mut layers = vec![self.service_proxy.clone(), self.baked.clone(), self.debian.clone()];
         if account::is_control_plane(instance) {
             layers.insert(0, self.control_plane.clone());
         }
@@ -299,23 +301,6 @@ impl Room {
 
     fn name(&self, id: &str) -> String {
         format!("{}-{id}", self.prefix)
-    }
-
-    fn attachment(&self, instance: &Instance) -> Result<Attachment> {
-        self.region.with(|state, _| {
-            let interfaces = state.ec2.interfaces_of(&instance.id);
-            let primary = interfaces
-                .first()
-                .with_context(|| format!("{} has no network interface", instance.id))?;
-            let subnet =
-                state.ec2.subnet(&instance.subnet).map_err(|error| anyhow!("{}", error.message))?;
-            Ok(Attachment {
-                instance_id: instance.id.clone(),
-                mac: primary.mac.clone(),
-                address: instance.address,
-                subnet: subnet.cidr,
-            })
-        })
     }
 
     /// The cluster's authority as the operator reads it from S3.

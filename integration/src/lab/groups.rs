@@ -75,6 +75,13 @@ async fn create_template(
                 .tags(tag("Name", &name(account, group)))
                 .build(),
         )
+        // An Auto Scaling group's own tags do not reach its instances' network interfaces.
+        .tag_specifications(
+            LaunchTemplateTagSpecificationRequest::builder()
+                .resource_type(ResourceType::NetworkInterface)
+                .tags(tag(CLUSTER_TAG, &account.cluster))
+                .build(),
+        )
         .build();
     ec2.create_launch_template()
         .launch_template_name(name(account, group))

@@ -1,5 +1,5 @@
 //! The layers of a node's root file system, from the bottom: Debian; what `windlass bake` makes of
-//! it; on control-plane nodes the control plane's programs; the node's own changes.
+//! it; kube-proxy; on control-plane nodes the control plane's programs; the node's own changes.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -12,6 +12,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::artifacts::{Artifacts, Cache, Key, PAUSE};
 use super::progress::Progress;
 use super::run::{command, output};
+use super::service_proxy;
 
 /// What the control plane runs, beside what is on every node.
 const CONTROL_PLANE: [&str; 4] =
@@ -116,6 +117,20 @@ pub fn control_plane(cache: &Cache, artifacts: &Artifacts, progress: &Progress) 
             names.iter().try_for_each(|name| link(&from.join(name), &bin.join(name)))?;
         }
         Ok(())
+    })
+}
+
+/// kube-proxy and its unit.
+pub fn service_proxy(cache: &Cache, artifacts: &Artifacts, progress: &Progress) -> Result<PathBuf> {
+    let key = Key::default()
+        .with(artifacts.kubernetes.display().to_string())
+        .with(service_proxy::UNIT)
+        .with(service_proxy::configuration().to_string());
+    cache.ensure("service-proxy", &key, progress, |folder| {
+        let bin = folder.join("usr/local/bin");
+        fs::create_dir_all(&bin)?;
+        link(&artifacts.kubernetes.join("kube-proxy"), &bin.join("kube-proxy"))?;
+        service_proxy::install(folder)
     })
 }
 

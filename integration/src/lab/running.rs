@@ -15,6 +15,7 @@ use super::account::Account;
 use super::artifacts::{self, Cache};
 use super::certificates::Authority;
 use super::endpoints::{self, Endpoints, resolver_of};
+use super::family::Family;
 use super::fleet::{self, Fleet, Room};
 use super::network::Router;
 use super::progress::Progress;
@@ -34,6 +35,7 @@ pub struct Wanted {
     pub latency: Profile,
     pub timing: Timing,
     pub seed: u64,
+    pub family: Family,
     /// Of kubelets' client certificates.
     pub certificate_lifetime: Duration,
 }
@@ -76,10 +78,10 @@ impl Lab {
         });
         region.with(|state, _| state.ec2.timing = wanted.timing.clone());
         region.calls().write_to(&folder.join("calls.jsonl"))?;
-        let account = Account::open(&region, &wanted.name).await?;
+        let account = Account::open(&region, &wanted.name, wanted.family).await?;
         let authority = Authority::create(&format!("windlass lab {}", wanted.name))?;
         let resolver = resolver_of(account.vpc_cidr);
-        let router = Router::create(&format!("{prefix}-vpc"), &endpoints::addresses(resolver))?;
+        let router = Router::create(&router(&wanted.name), &endpoints::addresses(resolver))?;
         let following = router.follow(&region);
         let api = format!("api.{}.internal", wanted.name);
         let endpoints =
@@ -100,6 +102,7 @@ impl Lab {
             debian: made.debian.clone(),
             baked: made.baked.clone(),
             control_plane: made.control_plane.clone(),
+            service_proxy: made.service_proxy.clone(),
             images: made.images.clone(),
         });
         let environment =
@@ -189,6 +192,11 @@ pub fn prefix(name: &str) -> String {
     format!("wl-{name}.")
 }
 
+/// The namespace of the VPC's router.
+pub fn router(name: &str) -> String {
+    format!("{}-vpc", prefix(name))
+}
+
 /// Where a lab of this name keeps its files.
 pub fn folder(cache: &Cache, name: &str) -> PathBuf {
     cache.root().join("labs").join(name)
@@ -207,6 +215,7 @@ struct Made {
     debian: PathBuf,
     baked: PathBuf,
     control_plane: PathBuf,
+    service_proxy: PathBuf,
     images: PathBuf,
     kubernetes: PathBuf,
     held: Vec<File>,
@@ -220,6 +229,7 @@ async fn make_layers(cache: &Arc<Cache>, wanted: &Wanted, progress: &Progress) -
         let held = vec![cache.hold(baked.parent().unwrap_or(&baked))?];
         Ok(Made {
             control_plane: layers::control_plane(&cache, &artifacts, &progress)?,
+            service_proxy: layers::service_proxy(&cache, &artifacts, &progress)?,
             debian: artifacts.debian,
             images: artifacts.images,
             kubernetes: artifacts.kubernetes,

@@ -1,12 +1,13 @@
 //! A VPC of namespaces without a region, for tests of what the lab itself promises.
 
 use std::fs;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use integration::lab::artifacts::Cache;
-use integration::lab::network::{Attachment, Namespace, Router, dhcp, router};
+use integration::lab::network::{Attachment, Ipv6, Namespace, Provisioning, Router, dhcp, router};
 use integration::lab::node::{self, Node, Spec};
 
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 2);
@@ -16,6 +17,7 @@ pub struct Vpc {
     pub name: String,
     pub router: Router,
     folder: PathBuf,
+    provisioning: Mutex<Vec<Provisioning>>,
 }
 
 impl Vpc {
@@ -23,7 +25,7 @@ impl Vpc {
         let name = format!("wl-test-{test}-{}", std::process::id());
         let folder = Cache::open().unwrap().root().join("tmp").join(&name);
         let router = Router::create(&format!("{name}-vpc"), &[router::METADATA, RESOLVER]).unwrap();
-        Self { name, router, folder }
+        Self { name, router, folder, provisioning: Mutex::default() }
     }
 
     /// Boots a node from these layers; `write` is given its upper layer and its `/var/lib/containerd`.
@@ -38,6 +40,10 @@ impl Vpc {
             mac: format!("02:00:00:00:00:{number:02x}"),
             address: Ipv4Addr::new(10, 0, 1, number),
             subnet: "10.0.1.0/24".parse().unwrap(),
+            ipv6: Some(Ipv6 {
+                subnet: "2001:db8:0:1::/64".parse().unwrap(),
+                address: Some(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0xfeed, number.into())),
+            }),
         };
         let name = format!("{}-{}", self.name, attachment.instance_id);
         let namespace = Namespace::create(&name).unwrap();
@@ -47,8 +53,8 @@ impl Vpc {
             resolver: RESOLVER,
             domain: "eu-west-1.compute.internal".into(),
         };
-        let socket = dhcp::listen(self.router.namespace(), &offer).unwrap();
-        tokio::spawn(dhcp::serve(socket, offer));
+        let provisioning = Provisioning::start(self.router.namespace(), offer).unwrap();
+        self.provisioning.lock().unwrap().push(provisioning);
         let spec = Spec {
             hostname: format!("ip-10-0-1-{number}"),
             namespace: namespace.path(),

@@ -9,9 +9,11 @@ use std::time::Duration;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine;
+use integration::lab::storm::scene::tag_route_tables;
 use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
 use integration::region::ec2::{
-    Author, IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Tags, TemplateName,
+    Author, IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Route, Tags, Target,
+    TemplateName,
 };
 use integration::region::inprocess::InProcess;
 use integration::region::{Profile, Region, Settings, State};
@@ -198,6 +200,23 @@ impl Scene {
         })
     }
 
+    /// Until the VPC routes pods to the instance.
+    pub async fn until_routed(&self) {
+        let routed = || {
+            self.region.with(|state, _| {
+                let own = state.ec2.interfaces_of(&self.instance);
+                let leads = |route: &Route| match &route.target {
+                    Target::Interface(id) => own.iter().any(|interface| interface.id == *id),
+                    _ => false,
+                };
+                state.ec2.route_tables().flat_map(|table| &table.routes).any(leads)
+            })
+        };
+        while !routed() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// The object, as it is now.
     pub fn object(&self, key: &str) -> Option<Vec<u8>> {
         self.region.with(|state, _| Some(state.s3.object(BUCKET, key)?.bytes.to_vec()))
@@ -249,6 +268,7 @@ fn foundations(region: &Region, credentials_delay: Duration) -> (String, String)
         }
         let vpc = state.ec2.create_vpc(&mut state.ids, "10.0.0.0/16").expect("a VPC");
         let subnet = state.ec2.create_subnet(&mut state.ids, &vpc, None, "10.0.0.0/20");
+        tag_route_tables(&mut state.ec2, &vpc, CLUSTER);
         (vpc, subnet.expect("a subnet"))
     })
 }
@@ -310,7 +330,7 @@ pub fn spec(role: &str, subnet: Option<&str>, user_data: &[u8]) -> LaunchSpec {
             tags_enabled: Some(true),
             ..MetadataChange::default()
         },
-        tags: [("instance".to_owned(), tags)].into(),
+        tags: ["instance", "network-interface"].map(|kind| (kind.to_owned(), tags.clone())).into(),
         ..LaunchSpec::default()
     }
 }

@@ -70,6 +70,8 @@ async fn a_worker_gets_its_identity_and_becomes_ready() {
 async fn the_report_says_what_each_step_did_and_every_call() {
     let cluster = Cluster::new(Setting::default()).await;
     let scene = &cluster.scene;
+    // While an instance's kernel boots, the admitter leases and routes.
+    scene.until_routed().await;
     scene.boot().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
     let report = scene.report();
 

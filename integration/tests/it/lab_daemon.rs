@@ -70,7 +70,9 @@ fn a_kubelet_renews_its_certificate_is_restarted_and_is_still_in() {
     lab.ok(&["launch", "workers"]);
     let stopped = Stopped::once_ready(&lab);
     let nodes = lab.eventually("two nodes in service", |nodes| in_service(nodes, 2));
-    let worker = &nodes.iter().find(|node| node.group == "workers").unwrap().instance;
+    // The one that is stopped is of no Auto Scaling group.
+    let worker = nodes.iter().find(|node| node.group == "workers" && node.lifecycle.is_some());
+    let worker = &worker.unwrap().instance;
     let on_worker = |words: &[&str]| lab.ok(&[&["exec", worker, "--"], words].concat());
     let file = || on_worker(&["readlink", CURRENT]);
 

@@ -84,9 +84,9 @@ async fn a_kubelet_with_a_certificate_made_by_hand_is_ready_and_runs_a_pod() {
 
     let started = Instant::now();
     let control_plane = ControlPlane {
-        address: [10, 0, 1, 10].into(),
+        addresses: vec![[10, 0, 1, 10].into()],
         names: vec![],
-        services: "10.96.0.0/16".parse().unwrap(),
+        services: vec!["10.96.0.0/16".parse().unwrap()],
         certificate_lifetime: Duration::from_secs(24 * 3600),
     };
     let (head, _) = vpc.boot(&[&control_plane_layer, &artifacts.debian], 10, |root, _| {

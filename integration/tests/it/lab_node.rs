@@ -40,6 +40,9 @@ async fn two_nodes_boot_take_their_addresses_by_dhcp_and_reach_each_other_and_th
             &format!("{}/24", at.address),
         );
         eventually(node, &["ip", "route"], "default via 10.0.1.1");
+        let ipv6 = at.ipv6.unwrap().address.unwrap();
+        let has_ipv6 = format!("{ipv6}/128 scope global dynamic");
+        eventually(node, &["ip", "-6", "addr", "show", "dev", "ens5"], &has_ipv6);
         assert!(eventually(node, &["ip", "link", "show", "ens5"], "mtu 9001").contains(&at.mac));
     }
     eprintln!("two nodes have addresses after {} ms", started.elapsed().as_millis());
@@ -52,6 +55,15 @@ async fn two_nodes_boot_take_their_addresses_by_dhcp_and_reach_each_other_and_th
     assert!(neighbours.contains("10.0.1.12") && !neighbours.contains(&at_two.mac), "{neighbours}");
     let said = two.run(["curl", "-sS", "--max-time", "5", "http://169.254.169.254/"]).unwrap();
     assert_eq!(said, "you are 10.0.1.12\n");
+    // IPv6 as on an instance: pull request 94 of amazonlinux/amazon-ec2-net-utils.
+    let routes = one.run(["ip", "-6", "route"]).unwrap();
+    let default = routes.lines().find(|line| line.starts_with("default via fe80::")).unwrap();
+    assert!(default.contains("dev ens5 proto ra") && default.contains("expires 1"), "{routes}");
+    assert!(routes.contains("2001:db8:0:1::/64 dev ens5 proto ra"), "{routes}");
+    let other = at_two.ipv6.unwrap().address.unwrap().to_string();
+    one.run(["ping", "-c", "1", "-W", "2", &other]).unwrap();
+    let neighbours = one.run(["ip", "-6", "neigh"]).unwrap();
+    assert!(neighbours.contains(&other) && !neighbours.contains(&at_two.mac), "{neighbours}");
     let spoofed = one.run(["ping", "-c", "1", "-W", "1", "-I", "10.0.1.99", "10.0.1.12"]);
     assert!(spoofed.is_err(), "the source check let a foreign address pass");
     one.end(Duration::from_secs(10)).unwrap();

@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
 use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
-use integration::region::ec2::{Author, TemplateName};
+use integration::region::ec2::{Author, NewInterface, Route, Target, TemplateName, Towards};
 use integration::region::iam;
 use integration::region::inprocess::InProcess;
 use integration::region::s3::kms::Home;
@@ -28,6 +28,8 @@ use windlass::operator::{Cluster, authority, bucket, nodes, reports, revisions, 
 use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
 use crate::boot_apiserver::{ApiServer, READY};
+use integration::lab::storm::scene::tag_route_tables;
+
 use crate::boot_scene::{folder, spec};
 use crate::operator_scene::{BUCKET, KMS_KEY, sdk_in};
 
@@ -56,6 +58,7 @@ impl Account {
             let operator = iam.add_user(ids, "ann", &policy).expect("a user");
             let vpc = ec2.create_vpc(ids, "10.0.0.0/16").expect("a VPC");
             let subnet = ec2.create_subnet(ids, &vpc, None, "10.0.0.0/20").expect("a subnet");
+            tag_route_tables(ec2, &vpc, "prod");
             (operator, vpc, subnet)
         });
         Self { region, operator, vpc, subnet }
@@ -112,6 +115,50 @@ impl Account {
         });
         let (machine, folder) = folder(&self.region, address);
         Launched { instance, address, machine, folder }
+    }
+
+    /// Where the VPC's routes to pods lead.
+    fn pod_routes(&self) -> Vec<String> {
+        self.region.with(|state, _| {
+            let routes = state.ec2.route_tables().flat_map(|table| &table.routes);
+            let interface = |route: &Route| match &route.target {
+                Target::Interface(id) => Some(id.clone()),
+                _ => None,
+            };
+            let mut routes: Vec<_> =
+                routes.filter_map(|it| Some((it.destination, interface(it)?))).collect();
+            routes.sort();
+            routes.into_iter().map(|(_, interface)| interface).collect()
+        })
+    }
+
+    /// The primary network interface of each.
+    fn interfaces<const N: usize>(&self, of: [&Launched; N]) -> Vec<String> {
+        self.region.with(|state, _| {
+            let primary = |it: &Launched| {
+                let instance = state.ec2.instance(&it.instance).expect("an instance");
+                instance.interfaces[0].clone()
+            };
+            of.map(primary).to_vec()
+        })
+    }
+
+    /// The route to the pods of `one` leads to `other`, and another one to an interface that is
+    /// attached to nothing.
+    fn lead_astray(&self, one: &Launched, other: &Launched) {
+        let [one, other] = self.interfaces([one, other]).try_into().expect("two");
+        self.region.with(|state, now| {
+            let State { ec2, ids, .. } = state;
+            let table = ec2.route_tables().next().expect("a table").clone();
+            let to = |route: &&Route| route.target == Target::Interface(one.clone());
+            let destination = table.routes.iter().find(to).expect("its route").destination;
+            let towards = Towards::Interface(other);
+            ec2.replace_route(&table.id, destination, &towards, now).expect("replaced");
+            let alone = NewInterface { subnet: self.subnet.clone(), ..NewInterface::default() };
+            let alone = Towards::Interface(ec2.create_interface(ids, &alone).expect("created"));
+            let free = "10.67.255.0/24".parse().expect("a CIDR of the pod network");
+            ec2.create_route(&table.id, free, &alone, now).expect("created");
+        });
     }
 
     fn lifecycle(&self, of: &Launched) -> Option<&'static str> {
@@ -209,8 +256,21 @@ async fn an_empty_bucket_becomes_a_cluster_and_the_policies_are_just_enough() {
     let admitter = account.admit(&first).await;
     let worker = account.launch("workers", "prod-worker");
     worker.boot(&account.region).await;
-    admitter.abort();
     assert_eq!(account.lifecycle(&worker), Some("InService"));
+    let routed = account.pod_routes();
+    assert_eq!(routed, account.interfaces([&first, &worker]), "each has its pods' packets");
+
+    // Somebody has changed the VPC by hand: the admitter that comes next puts it right.
+    admitter.abort();
+    account.lead_astray(&worker, &first);
+    let admitter = account.admit(&first).await;
+    let put_right = async {
+        while account.pod_routes() != routed {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(20), put_right).await.expect("put right");
+    admitter.abort();
 
     // windlass nodes
     let ec2 = Ec2::new(&sdk_in(&account.region, &account.operator));

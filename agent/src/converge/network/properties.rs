@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::Diff;
 use crate::host::{Entry, Ways};
-use crate::plan::network::{PacketFilter, Packets, PodNetwork, Route, Rule, TRIES, Way};
+use crate::plan::network::{Packets, PodNetwork, Route, Rule, TRIES, Way};
 
 const CIDRS: [&str; 4] = ["10.64.0.0/14", "10.64.3.0/24", "fd00:64::/56", "0.0.0.0/0"];
 
@@ -36,7 +36,7 @@ fn rule(rng: &mut Rng, priorities: u32) -> Rule {
 
 /// As plans are: two of its routes to one destination have metrics far apart.
 fn wanted(rng: &mut Rng) -> PodNetwork {
-    let mut network = PodNetwork { filter: PacketFilter::default(), ..PodNetwork::default() };
+    let mut network = PodNetwork::default();
     for _ in 0..rng.usize(..6) {
         let new = route(rng, 1);
         let same = |it: &Route| (it.destination, it.table) == (new.destination, new.table);

@@ -1,5 +1,6 @@
-//! What the kernel should know of the pods' network, as a value: routes, policy rules and the packet
-//! filter. The interfaces' own addresses are not in it: they are DHCP's, and nobody's to put back.
+//! What the kernel should know of the pods' network, as values: routes and policy rules, and the
+//! packet filter. The interfaces' own addresses are not in it: they are DHCP's, and nobody's to put
+//! back.
 //!
 //! What is here is the whole of it. Whatever else the kernel has under [`PROTOCOL`] is a remainder
 //! of ours; whatever it has under another number is somebody else's.
@@ -40,16 +41,14 @@ pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig, pod_
     plan.network = Some(PodNetwork {
         routes: ways::routes(facts, config, pod_cidrs),
         rules: ways::rules(facts, pod_cidrs),
-        filter: PacketFilter::planned(facts, config, pod_cidrs),
     });
 }
 
-/// All that the kernel should know of the pods' network.
+/// All routes and rules that the kernel should have of ours.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodNetwork {
     pub routes: BTreeSet<Route>,
     pub rules: BTreeSet<Rule>,
-    pub filter: PacketFilter,
 }
 
 /// A route of ours.

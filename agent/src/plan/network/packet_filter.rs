@@ -32,16 +32,17 @@ pub struct PacketFilter {
     pub closed: Vec<IpAddr>,
     /// Reached under the pods' own addresses: the VPC's CIDRs and the pod network.
     pub direct: Vec<IpNet>,
-    /// Whose packets to all other destinations bear the node's address.
+    /// Whose packets to all other destinations bear the node's address. The whole pod network: no
+    /// pod but this node's own sends packets through here, and so the table needs no grant.
     pub masqueraded: Vec<IpNet>,
 }
 
 impl PacketFilter {
-    pub(super) fn planned(facts: &Facts, config: &NodeConfig, pod_cidrs: &[IpNet]) -> Self {
+    pub(in crate::plan) fn planned(facts: &Facts, config: &NodeConfig) -> Self {
         let mut direct: Vec<_> =
             facts.instance.vpc_cidrs().chain(&config.network.pods).copied().collect();
         direct.sort();
-        Self { closed: METADATA.to_vec(), direct, masqueraded: pod_cidrs.to_vec() }
+        Self { closed: METADATA.to_vec(), direct, masqueraded: config.network.pods.clone() }
     }
 }
 

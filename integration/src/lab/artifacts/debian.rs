@@ -15,8 +15,23 @@ const PACKAGES: &str = include_str!("../../../artifacts/debian/packages.txt");
 /// Documentation and translations are of no use to a node and half of the files.
 const LEFT_OUT: [&str; 5] = ["doc", "info", "locale", "lintian", "man"];
 
+/// As Amazon Linux 2023 has it (80-ec2.network of amazon-ec2-net-utils), for addresses of both
+/// families. A VPC gives no address to two, so nobody looks for duplicates.
+const NETWORK: &str = "\
+[Match]
+Name=en* eth*
+
+[Network]
+DHCP=yes
+IPv6DuplicateAddressDetection=0
+LLMNR=no
+
+[DHCPv6]
+WithoutRA=solicit
+";
+
 /// Raised when the steps below change.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 
 pub fn ensure(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
     let key = Key::default().with(RECIPE).with(SUITE).with(PACKAGES).with(std::env::consts::ARCH);
@@ -61,10 +76,7 @@ fn make_plain(root: &Path) -> Result<()> {
     // Empty: systemd makes one at first boot and does not start its first-boot questions.
     write("etc/machine-id", "")?;
     write("etc/hosts", "127.0.0.1 localhost\n::1 localhost\n")?;
-    write(
-        "etc/systemd/network/80-dhcp.network",
-        "[Match]\nName=en* eth*\n\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=ipv6\nIPv6AcceptRA=yes\n",
-    )?;
+    write("etc/systemd/network/80-ec2.network", NETWORK)?;
     for unit in [
         "systemd-networkd.service",
         "systemd-networkd.socket",

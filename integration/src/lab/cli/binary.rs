@@ -15,6 +15,7 @@ use super::figures::Spread;
 use super::product;
 use super::up::{Latency, Options};
 use crate::lab::account::Account;
+use crate::lab::family::Family;
 use crate::lab::run::{command, output};
 use crate::region::{Region, Settings, serve};
 
@@ -100,7 +101,7 @@ impl Drop for Chroot {
 async fn ask_s3_from(program: &Path, chroot: &Chroot) -> Result<u64> {
     const CLUSTER: &str = "binary";
     let region = Region::new(Settings::new(1, OffsetDateTime::now_utc()));
-    let account = Account::open(&region, CLUSTER).await?;
+    let account = Account::open(&region, CLUSTER, Family::Ipv4).await?;
     let listening = serve::http(&region, TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?)?;
     let variables = [
         ("AWS_ENDPOINT_URL", format!("http://{}", listening.address())),

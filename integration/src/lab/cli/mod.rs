@@ -9,6 +9,7 @@ mod figures;
 mod interrupt;
 mod look;
 mod product;
+mod storm;
 mod up;
 
 use std::path::PathBuf;
@@ -114,6 +115,8 @@ enum Command {
     Demo(demo::Demo),
     /// Boot workers, and print what that took in time, requests and memory
     Bench(bench::Bench),
+    /// Launch many instances at once against an AWS that throttles, on a clock that does not wait
+    Storm(storm::Storm),
     /// Check the released program: linked statically, small, content with an empty root
     Binary(binary::Binary),
     /// Build what a lab is made of, or find it in the cache
@@ -196,6 +199,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Calls { follow, count } => look::calls(name, follow, count)?,
         Command::Demo(demo) => return demo::demo(name, &demo),
         Command::Bench(bench) => return bench::bench(&bench),
+        Command::Storm(storm) => return storm::storm(&storm),
         Command::Binary(binary) => return binary::binary(&binary),
         Command::Artifacts => {
             let made = artifacts::ensure(&Arc::new(Cache::open()?), &Progress::new())?;

@@ -9,6 +9,7 @@ use clap::ValueEnum;
 
 use super::product;
 use crate::lab::daemon::{self, Client, Request};
+use crate::lab::family::Family;
 use crate::lab::running::Wanted;
 use crate::region::Profile;
 use crate::region::ec2::Timing;
@@ -30,6 +31,9 @@ pub struct Options {
     /// Where ids, secrets and chance come from
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
+    /// Which addresses pods and services have
+    #[arg(long, value_enum, default_value_t)]
+    pub family: Family,
     /// The product's program for nodes and operator; built from this source if not given
     #[arg(long)]
     pub windlass: Option<PathBuf>,
@@ -45,7 +49,8 @@ impl Options {
     /// The released product, `windlass` if it is built already, and all else as by default.
     pub fn released(latency: Latency, windlass: Option<PathBuf>) -> Self {
         let certificate_lifetime = Duration::from_secs(24 * 3600);
-        Self { latency, seed: 1, windlass, release: true, certificate_lifetime }
+        let family = Family::default();
+        Self { latency, seed: 1, family, windlass, release: true, certificate_lifetime }
     }
 }
 
@@ -89,7 +94,7 @@ pub fn start(name: &str, options: &Options) -> Result<()> {
     let windlass = product::program(options)?;
     let mut daemon = Command::new(std::env::current_exe()?);
     daemon.args(["--name", name, "daemon", "--seed", &options.seed.to_string()]);
-    daemon.args(["--latency", options.latency.name()]);
+    daemon.args(["--latency", options.latency.name(), "--family", options.family.name()]);
     let lifetime = format!("{}s", options.certificate_lifetime.as_secs());
     daemon.args(["--certificate-lifetime", &lifetime]);
     daemon.arg("--windlass").arg(windlass);
@@ -126,6 +131,7 @@ pub fn daemon(name: &str, daemon: Daemon) -> Result<()> {
         // Placement, firmware and kernel: a machine is powered on when it is running.
         timing: Timing { pending: Duration::from_secs(4), ..Timing::lifelike() },
         seed: daemon.options.seed,
+        family: daemon.options.family,
         certificate_lifetime: daemon.options.certificate_lifetime,
     };
     tokio::runtime::Builder::new_multi_thread()

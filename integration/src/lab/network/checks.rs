@@ -31,7 +31,8 @@ pub struct Drops {
     pub gateway: u64,
 }
 
-/// The interfaces of nodes are called `v…`. A node that asks for an address has none yet.
+/// The interfaces of nodes are called `v…`. A node that asks for an address has none yet. What the
+/// router itself broadcasts comes back to it as if from a node (5, PACKET_LOOPBACK of linux/if_packet.h).
 fn rules() -> String {
     format!(
         "table inet vpc {{
@@ -42,6 +43,7 @@ fn rules() -> String {
   counter destination_check {{ }}
   counter gateway {{ }}
   set known4 {{ type ipv4_addr; }}
+  set known6 {{ type ipv6_addr; }}
   set unchecked {{ type ifname; }}
   set own4 {{ type ifname . ipv4_addr; }}
   set own6 {{ type ifname . ipv6_addr; }}
@@ -50,6 +52,7 @@ fn rules() -> String {
     iifname \"v*\" iifname != @unchecked jump source
   }}
   chain source {{
+    meta pkttype 5 return
     ip saddr 0.0.0.0 return
     ip6 saddr {{ ::, fe80::/10 }} return
     meta nfproto ipv4 iifname . ip saddr != @own4 counter name source_check drop
@@ -61,6 +64,7 @@ fn rules() -> String {
     oifname {BLACKHOLE} counter name blackhole drop
     oifname {ABSENT} counter name absent drop
     oifname {OUTSIDE} ip saddr != @known4 counter name gateway drop
+    oifname {OUTSIDE} ip6 saddr != @known6 counter name gateway drop
     oifname \"v*\" oifname != @unchecked jump destination
   }}
   chain destination {{
@@ -87,11 +91,14 @@ pub fn update(router: &Namespace, plan: &Plan) -> Result<()> {
         pairs.map(|(device, address)| format!("{device} . {address}")).collect::<Vec<_>>()
     };
     let unchecked: Vec<String> = plan.unchecked.iter().cloned().collect();
-    let known = plan.addresses.iter().filter(|address| address.is_ipv4());
-    let known = known.map(ToString::to_string).collect::<Vec<_>>();
+    let known = |wanted: fn(&IpAddr) -> bool| {
+        let addresses = plan.addresses.iter().filter(|address| wanted(address));
+        addresses.map(ToString::to_string).collect::<Vec<_>>()
+    };
     let mut batch = String::new();
     for (set, elements) in [
-        ("known4", known),
+        ("known4", known(IpAddr::is_ipv4)),
+        ("known6", known(IpAddr::is_ipv6)),
         ("own4", own(IpAddr::is_ipv4)),
         ("own6", own(IpAddr::is_ipv6)),
         ("unchecked", unchecked),

@@ -132,6 +132,7 @@ mod tests {
                 mac: "02:00:00:00:00:01".into(),
                 address: Ipv4Addr::new(10, 0, 1, 17),
                 subnet: "10.0.1.0/24".parse().unwrap(),
+                ipv6: None,
             },
             resolver: Ipv4Addr::new(10, 0, 0, 2),
             domain: "eu-west-1.compute.internal".into(),

@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
+use super::neighbours::Neighbours;
 use super::router::Attachment;
 use super::vpc::{Hop, Network};
 
@@ -22,6 +23,7 @@ pub const NO_ROUTE: &str = "no-route";
 /// Where packets leave the VPC, and the one host there.
 pub const OUTSIDE: &str = "outside";
 pub const OUTSIDE_HOST: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 10);
+pub const OUTSIDE_HOST_IPV6: Ipv6Addr = Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 0x10);
 
 const MAIN: u32 = 254;
 /// What is looked up last: an address in the VPC that no interface has.
@@ -43,6 +45,7 @@ pub struct Plan {
     rules: BTreeSet<(String, u32)>,
     /// By table and destination: `dev blackhole`.
     routes: BTreeMap<(u32, IpNet), String>,
+    neighbours: Neighbours,
     /// Interfaces that may only use their own addresses, with these.
     pub checked: BTreeMap<String, Vec<IpAddr>>,
     /// Interfaces that may use any.
@@ -66,7 +69,8 @@ impl Plan {
         network: Option<&Network>,
         numbers: &mut Numbers,
     ) -> Self {
-        let mut plan = Self::default();
+        let neighbours = Neighbours::of(wired, network);
+        let mut plan = Self { neighbours, ..Self::default() };
         for everything in everywhere() {
             plan.routes.insert((LAST, everything), format!("dev {ABSENT}"));
         }
@@ -74,11 +78,7 @@ impl Plan {
         for (instance, port) in wired {
             let device = port.router_interface();
             let interface = network.and_then(|network| network.interfaces.get(instance));
-            let addresses = match (network, interface) {
-                (None, _) => vec![IpAddr::V4(port.address)],
-                (_, Some(interface)) => interface.addresses.clone(),
-                (Some(_), None) => Vec::new(),
-            };
+            let addresses = addresses(network, port);
             plan.addresses.extend(&addresses);
             for address in &addresses {
                 plan.routes.insert((MAIN, IpNet::from(*address)), to(port, *address));
@@ -115,7 +115,7 @@ impl Plan {
                 Hop::Local => "throw".to_owned(),
                 Hop::InternetGateway => match destination {
                     IpNet::V4(_) => format!("via {OUTSIDE_HOST} dev {OUTSIDE} onlink"),
-                    IpNet::V6(_) => format!("dev {BLACKHOLE}"),
+                    IpNet::V6(_) => format!("via {OUTSIDE_HOST_IPV6} dev {OUTSIDE} onlink"),
                 },
                 Hop::Blackhole => format!("dev {BLACKHOLE}"),
                 // A machine that is off is no way either.
@@ -143,12 +143,27 @@ impl Plan {
         for (device, table) in before.rules.difference(&self.rules) {
             batch.add_to_both(&rule("del", device, *table));
         }
+        batch.v6.push_str(&self.neighbours.since(&before.neighbours));
         for (table, destination) in before.routes.keys() {
             if !self.routes.contains_key(&(*table, *destination)) {
                 batch.add(*destination, &route("del", *table, *destination, ""));
             }
         }
         batch
+    }
+}
+
+/// The addresses that a machine's interface may use. Without a network those that it was wired with.
+pub fn addresses(network: Option<&Network>, port: &Attachment) -> Vec<IpAddr> {
+    match network {
+        Some(network) => {
+            let interface = network.interfaces.get(&port.instance_id);
+            interface.map(|interface| interface.addresses.clone()).unwrap_or_default()
+        }
+        None => {
+            let ipv6 = port.ipv6.and_then(|ipv6| ipv6.address).map(IpAddr::V6);
+            [IpAddr::V4(port.address)].into_iter().chain(ipv6).collect()
+        }
     }
 }
 
@@ -220,6 +235,7 @@ mod tests {
             mac: format!("02:00:00:00:00:{number:02x}"),
             address: [10, 0, 1, number].into(),
             subnet: "10.0.1.0/24".parse().unwrap(),
+            ipv6: None,
         }
     }
 
@@ -251,7 +267,8 @@ mod tests {
             ("100.64.1.0/24", Hop::Instance("i-1".into())),
             ("100.64.9.0/24", Hop::Instance("i-9".into())),
             ("0.0.0.0/0", Hop::InternetGateway),
-            ("2001:db8::/64", Hop::Instance("i-1".into())),
+            ("fd00:64::/64", Hop::Instance("i-1".into())),
+            ("::/0", Hop::InternetGateway),
         ];
         let plan = plan(&routes, &mut Numbers::default());
         let batch = plan.since(&Plan::default());
@@ -272,9 +289,14 @@ mod tests {
                 "rule add pref 1000 iif vi-2 lookup 1000",
             ]
         );
-        assert!(batch.v6.contains(
-            "route replace table 1000 2001:db8::/64 via fe80::ff:fe00:1 dev vi-1 onlink\n"
-        ));
+        assert_eq!(
+            batch.v6.lines().filter(|line| line.starts_with("route")).collect::<Vec<_>>(),
+            [
+                "route replace table 99 ::/0 dev absent",
+                "route replace table 1000 ::/0 via 3fff::10 dev outside onlink",
+                "route replace table 1000 fd00:64::/64 via fe80::ff:fe00:1 dev vi-1 onlink",
+            ]
+        );
         assert_eq!(plan.checked, [("vi-1".to_owned(), vec![[10, 0, 1, 1].into()])].into());
         assert_eq!(plan.unchecked, ["vi-2".to_owned()].into());
     }

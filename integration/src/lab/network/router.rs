@@ -7,21 +7,23 @@
 //! follows them in the order in which the API took the changes.
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex};
 
 use anyhow::Result;
-use ipnet::Ipv4Net;
+use ipnet::{Ipv4Net, Ipv6Net};
 use tokio::task::JoinHandle;
 
 use super::checks::{self, Drops};
 use super::forwarding::{
-    ABSENT, BLACKHOLE, NO_ROUTE, Numbers, OUTSIDE, OUTSIDE_HOST, Plan, link_local,
+    ABSENT, BLACKHOLE, NO_ROUTE, Numbers, OUTSIDE, OUTSIDE_HOST, OUTSIDE_HOST_IPV6, Plan,
+    link_local,
 };
 use super::namespace::Namespace;
 use super::vpc::Network;
 use crate::lab::run::{command, output};
 use crate::region::Region;
+use crate::region::ec2::Ec2;
 
 /// The instance metadata service.
 pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
@@ -31,8 +33,9 @@ pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
 pub const MTU: u16 = 9001;
 /// "Traffic over an internet gateway … is limited to an MTU of 1500."
 const OUTSIDE_MTU: u16 = 1500;
-/// The gateway's address on the way to the host outside (TEST-NET-3, RFC 5737).
+/// The gateway's addresses on the way to the host outside (TEST-NET-3, RFC 5737; RFC 9637).
 const GATEWAY: Ipv4Addr = Ipv4Addr::new(203, 0, 113, 1);
+const GATEWAY_IPV6: Ipv6Addr = Ipv6Addr::new(0x3fff, 0, 0, 0, 0, 0, 0, 1);
 /// A Nitro instance's first interface is called so by Debian and Amazon Linux.
 pub const NODE_INTERFACE: &str = "ens5";
 
@@ -43,9 +46,33 @@ pub struct Attachment {
     pub mac: String,
     pub address: Ipv4Addr,
     pub subnet: Ipv4Net,
+    /// If its subnet has any.
+    pub ipv6: Option<Ipv6>,
+}
+
+/// What an interface has of IPv6.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ipv6 {
+    pub subnet: Ipv6Net,
+    /// The first that it was assigned; a subnet with IPv6 may hold interfaces without.
+    pub address: Option<Ipv6Addr>,
 }
 
 impl Attachment {
+    /// The primary interface of an instance, as EC2 has it now.
+    pub fn of(ec2: &Ec2, instance: &str) -> Option<Self> {
+        let interface = *ec2.interfaces_of(instance).first()?;
+        let subnet = ec2.subnet(&interface.subnet).ok()?;
+        let address = interface.ipv6.first().copied();
+        Some(Self {
+            instance_id: instance.to_owned(),
+            mac: interface.mac.clone(),
+            address: interface.address(),
+            subnet: subnet.cidr,
+            ipv6: subnet.ipv6_block.as_ref().map(|block| Ipv6 { subnet: block.cidr, address }),
+        })
+    }
+
     /// The router's address in this subnet: "the first four IP addresses and the last … are not
     /// available", the second is the VPC router ("Subnet CIDR blocks").
     pub fn gateway(&self) -> Ipv4Addr {
@@ -92,6 +119,9 @@ impl Router {
         namespace.sysctl(&[
             ("net.ipv4.ip_forward", "1"),
             ("net.ipv6.conf.all.forwarding", "1"),
+            ("net.ipv6.conf.all.proxy_ndp", "1"),
+            // Nobody else has the router's addresses, and a node waits for the first answer.
+            ("net.ipv6.conf.default.accept_dad", "0"),
             // The source check is the interface's own, and has a count.
             ("net.ipv4.conf.all.rp_filter", "0"),
             ("net.ipv4.conf.default.rp_filter", "0"),
@@ -103,8 +133,9 @@ impl Router {
         Ok(Self { namespace, outside, forwarding: Arc::default() })
     }
 
-    /// The host beyond the VPC, at [`OUTSIDE_HOST`]. A route to an internet gateway leads there,
-    /// and it sees an instance under the instance's own address, as if that were its public one.
+    /// The host beyond the VPC, at [`OUTSIDE_HOST`] and [`OUTSIDE_HOST_IPV6`]. A route to an internet
+    /// gateway leads there, and it sees an instance under the instance's own address: with IPv4 as
+    /// if that were its public one, with IPv6 because there is no NAT.
     pub fn outside(&self) -> &Namespace {
         &self.outside
     }
@@ -130,6 +161,7 @@ impl Router {
             (&format!("net.ipv4.conf.{here}.proxy_arp"), "1"),
             // Without a delay: by default the kernel waits up to 0.8 s before it answers for another.
             (&format!("net.ipv4.neigh.{here}.proxy_delay"), "0"),
+            (&format!("net.ipv6.neigh.{here}.proxy_delay"), "0"),
             (&format!("net.ipv4.conf.{here}.rp_filter"), "0"),
         ])?;
         self.change(|forwarding| {
@@ -197,17 +229,24 @@ impl Router {
     }
 }
 
+/// The namespace of the host beyond the VPC, by its router's.
+pub fn outside_of(router: &str) -> String {
+    format!("{router}-outside")
+}
+
 fn outside(router: &Namespace) -> Result<Namespace> {
-    let host = Namespace::create(&format!("{}-outside", router.name()))?;
+    let host = Namespace::create(&outside_of(router.name()))?;
     router.ip(&format!(
         "link add {OUTSIDE} mtu {OUTSIDE_MTU} type veth peer name eth0 mtu {OUTSIDE_MTU} netns {}\n\
-         addr add {GATEWAY}/32 dev {OUTSIDE}\nlink set {OUTSIDE} up\n",
+         addr add {GATEWAY}/32 dev {OUTSIDE}\naddr add {GATEWAY_IPV6}/128 dev {OUTSIDE} nodad\n\
+         link set {OUTSIDE} up\n",
         host.name(),
     ))?;
     router.sysctl(&[(&format!("net.ipv4.conf.{OUTSIDE}.rp_filter"), "0")])?;
     host.ip(&format!(
         "link set lo up\nlink set eth0 up\naddr add {OUTSIDE_HOST}/24 dev eth0\n\
-         route add default via {GATEWAY}\n"
+         route add default via {GATEWAY}\naddr add {OUTSIDE_HOST_IPV6}/64 dev eth0 nodad\n\
+         route add default via {GATEWAY_IPV6}\n"
     ))?;
     Ok(host)
 }
@@ -228,6 +267,7 @@ mod tests {
             mac: "02:00:00:00:00:01".into(),
             address: Ipv4Addr::new(10, 0, 1, 17),
             subnet: "10.0.1.0/24".parse().unwrap(),
+            ipv6: None,
         };
         assert_eq!(attachment.router_interface(), "v456789abcdef0");
         assert!(attachment.router_interface().len() <= 15);

@@ -72,9 +72,11 @@ fn hop(ec2: &Ec2, route: &crate::region::ec2::Route) -> Hop {
 }
 
 fn of_interface(ec2: &Ec2, interface: &NetworkInterface) -> Option<Interface> {
+    let ipv4 = interface.addresses.iter().copied().map(IpAddr::V4);
+    let ipv6 = interface.ipv6.iter().copied().map(IpAddr::V6);
     Some(Interface {
         table: ec2.table_of_subnet(&interface.subnet)?.id.clone(),
-        addresses: interface.addresses.iter().map(|address| IpAddr::V4(*address)).collect(),
+        addresses: ipv4.chain(ipv6).collect(),
         source_dest_check: interface.source_dest_check,
     })
 }

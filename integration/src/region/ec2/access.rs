@@ -36,6 +36,9 @@ pub fn requires(state: &State, call: &Call<'_>) -> Vec<Access> {
         "CreateRoute" | "ReplaceRoute" | "DeleteRoute" => {
             return params.get("RouteTableId").map(|id| ec2.on(&action, id)).into_iter().collect();
         }
+        "AssignIpv6Addresses" | "UnassignIpv6Addresses" => {
+            params.get("NetworkInterfaceId").into_iter().collect()
+        }
         "ModifyNetworkInterfaceAttribute" => {
             let groups = params.list("SecurityGroupId");
             params.get("NetworkInterfaceId").into_iter().chain(groups).collect()

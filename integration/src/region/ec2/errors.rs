@@ -1,12 +1,21 @@
 //! EC2's refusals that several actions share: EC2 API Reference, "Error codes for the Amazon EC2
 //! API".
 
+use std::net::IpAddr;
+
 use ipnet::IpNet;
 
 use crate::region::call::ServiceError;
 
 pub fn no_vpc(id: &str) -> ServiceError {
     ServiceError::client("InvalidVpcID.NotFound", format!("The vpc ID '{id}' does not exist"))
+}
+
+pub fn too_many_blocks(vpc: &str, allowed: usize) -> ServiceError {
+    ServiceError::client(
+        "CidrLimitExceeded",
+        format!("This network '{vpc}' has met its maximum number of allowed CIDRs: {allowed}"),
+    )
 }
 
 pub fn no_subnet(id: &str) -> ServiceError {
@@ -36,6 +45,10 @@ pub fn no_route(table: &str, destination: IpNet) -> ServiceError {
         "InvalidRoute.NotFound",
         format!("no route with {family} {destination} in route table {table}"),
     )
+}
+
+pub fn address_in_use(address: IpAddr) -> ServiceError {
+    ServiceError::client("InvalidIPAddress.InUse", format!("Address {address} is in use."))
 }
 
 /// As a route's target.

@@ -1,10 +1,11 @@
 //! Network interfaces: EC2 User Guide, "Elastic network interfaces".
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use time::OffsetDateTime;
 
 use super::instance::Instance;
+use super::ipv6::Ipv6Wish;
 use super::{Ec2, errors};
 use crate::region::call::ServiceError;
 use crate::region::ids::Ids;
@@ -20,6 +21,8 @@ pub struct NetworkInterface {
     pub mac: String,
     /// The primary private address first.
     pub addresses: Vec<Ipv4Addr>,
+    /// In the order in which they were assigned.
+    pub ipv6: Vec<Ipv6Addr>,
     /// While true, the network drops packets that are neither from nor for one of the addresses.
     pub source_dest_check: bool,
     pub groups: Vec<String>,
@@ -47,6 +50,7 @@ pub struct NewInterface {
     pub primary: Option<Ipv4Addr>,
     /// Further addresses, as many as this.
     pub secondary: u32,
+    pub ipv6: Ipv6Wish,
     pub description: String,
 }
 
@@ -68,6 +72,7 @@ impl Ec2 {
             self.subnet(&new.subnet).map(|subnet| (subnet.vpc.clone(), subnet.zone.clone()))?;
         let groups = self.groups_in(&vpc, &new.groups)?;
         let id = ids.resource("eni");
+        let ipv6 = self.ipv6_addresses(ids, &new.subnet, &new.ipv6)?;
         let first = self.take_address(&new.subnet, new.primary)?;
         let interface = NetworkInterface {
             id: id.clone(),
@@ -76,6 +81,7 @@ impl Ec2 {
             zone,
             mac: mac(ids),
             addresses: vec![first],
+            ipv6,
             source_dest_check: true,
             groups,
             description: new.description.clone(),
@@ -111,8 +117,10 @@ impl Ec2 {
     /// The interface that has this address, primary or not. Addresses are told apart by region,
     /// not by VPC: a lab has one address space.
     pub fn interface_by_address(&self, address: IpAddr) -> Option<&NetworkInterface> {
-        let IpAddr::V4(address) = address else { return None };
-        self.interfaces.values().find(|interface| interface.addresses.contains(&address))
+        self.interfaces.values().find(|interface| match address {
+            IpAddr::V4(address) => interface.addresses.contains(&address),
+            IpAddr::V6(address) => interface.ipv6.contains(&address),
+        })
     }
 
     /// The instance that an interface is attached to.

@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::instance::{Instance, InstanceState, Profile};
 use super::instance_type::{self, InstanceType};
 use super::interface::{Attachment, NewInterface};
+use super::ipv6::ensure_room;
 use super::launch_spec::{InterfaceSpec, LaunchSpec, ProfileSpec};
 use super::tags::{self, Tags};
 use super::{Ec2, errors};
@@ -177,6 +178,7 @@ impl Ec2 {
             groups: spec.groups.clone(),
             primary: spec.address,
             secondary: spec.secondary,
+            ipv6: spec.ipv6.clone(),
             description: spec.description.clone().unwrap_or_default(),
         };
         let id = self.create_interface(ids, &new)?;
@@ -227,16 +229,23 @@ fn interfaces_of(
     of_type: &InstanceType,
 ) -> Result<Vec<InterfaceSpec>, ServiceError> {
     if spec.interfaces.is_empty() {
-        let (subnet, address, groups) = (spec.subnet.clone(), spec.address, spec.groups.clone());
-        return Ok(vec![InterfaceSpec { subnet, address, groups, ..InterfaceSpec::default() }]);
+        ensure_room(of_type, spec.ipv6.asked())?;
+        return Ok(vec![InterfaceSpec {
+            subnet: spec.subnet.clone(),
+            address: spec.address,
+            ipv6: spec.ipv6.clone(),
+            groups: spec.groups.clone(),
+            ..InterfaceSpec::default()
+        }]);
     }
-    if spec.subnet.is_some() || !spec.groups.is_empty() {
+    if spec.subnet.is_some() || !spec.groups.is_empty() || !spec.ipv6.is_open() {
         return Err(ServiceError::client(
             "InvalidParameterCombination",
-            "Network interfaces and an instance-level subnet ID or security groups may not be specified on the same request",
+            "Network interfaces and an instance-level subnet ID, security groups or IPv6 addresses may not be specified on the same request",
         ));
     }
     let mut interfaces = spec.interfaces.clone();
+    interfaces.iter().try_for_each(|held| ensure_room(of_type, held.ipv6.asked()))?;
     interfaces.sort_by_key(|interface| interface.device_index);
     let distinct = interfaces.windows(2).all(|pair| pair[0].device_index != pair[1].device_index);
     if interfaces[0].device_index != 0 || !distinct {

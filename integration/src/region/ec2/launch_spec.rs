@@ -9,6 +9,7 @@ use bytes::Bytes;
 
 use super::errors;
 use super::instance::Market;
+use super::ipv6::Ipv6Wish;
 use super::tags::{self, Tags};
 use crate::region::call::ServiceError;
 use crate::region::imds::MetadataOptions;
@@ -25,6 +26,7 @@ pub struct LaunchSpec {
     pub key_name: Option<String>,
     pub subnet: Option<String>,
     pub address: Option<Ipv4Addr>,
+    pub ipv6: Ipv6Wish,
     pub groups: Vec<String>,
     pub interfaces: Vec<InterfaceSpec>,
     /// The instance profile's name or ARN, as given.
@@ -44,6 +46,7 @@ pub struct InterfaceSpec {
     pub subnet: Option<String>,
     pub address: Option<Ipv4Addr>,
     pub secondary: u32,
+    pub ipv6: Ipv6Wish,
     pub groups: Vec<String>,
     pub description: Option<String>,
     pub delete_on_termination: Option<bool>,
@@ -79,6 +82,7 @@ impl LaunchSpec {
             key_name: text("KeyName"),
             subnet: text("SubnetId"),
             address: params.number("PrivateIpAddress")?,
+            ipv6: Ipv6Wish::of(params, "Ipv6Address")?,
             groups: params.list("SecurityGroupId").into_iter().map(str::to_owned).collect(),
             interfaces: interfaces.iter().map(InterfaceSpec::of).collect::<Result<_, _>>()?,
             profile: by_arn.or(by_name),
@@ -107,6 +111,7 @@ impl LaunchSpec {
             key_name: self.key_name.or(base.key_name),
             subnet: self.subnet.or(base.subnet),
             address: self.address.or(base.address),
+            ipv6: if self.ipv6.is_open() { base.ipv6 } else { self.ipv6 },
             groups: if self.groups.is_empty() { base.groups } else { self.groups },
             interfaces: if self.interfaces.is_empty() { base.interfaces } else { self.interfaces },
             profile: self.profile.or(base.profile),
@@ -162,6 +167,7 @@ impl InterfaceSpec {
             subnet: params.get("SubnetId").map(str::to_owned),
             address: params.number("PrivateIpAddress")?.or(listed),
             secondary: params.number("SecondaryPrivateIpAddressCount")?.unwrap_or(0),
+            ipv6: Ipv6Wish::of(params, "Ipv6Addresses")?,
             groups: params.list("SecurityGroupId").into_iter().map(str::to_owned).collect(),
             description: params.get("Description").map(str::to_owned),
             delete_on_termination: params.flag("DeleteOnTermination")?,

@@ -61,9 +61,11 @@ impl Ec2 {
     }
 
     fn metadata_of(&self, interface: &NetworkInterface) -> Interface {
-        let subnet_cidr =
-            self.subnets.get(&interface.subnet).map(|subnet| subnet.cidr).unwrap_or_default();
-        let blocks = self.vpcs.get(&interface.vpc).into_iter().flat_map(|vpc| &vpc.blocks);
+        let subnet = self.subnets.get(&interface.subnet);
+        let subnet_ipv6 = subnet.and_then(|subnet| subnet.ipv6_block.as_ref());
+        let vpc = self.vpcs.get(&interface.vpc);
+        let blocks = vpc.into_iter().flat_map(|vpc| &vpc.blocks);
+        let ipv6_blocks = vpc.into_iter().flat_map(|vpc| &vpc.ipv6_blocks);
         let groups = interface.groups.iter().filter_map(|id| self.security_groups.get(id));
         Interface {
             id: interface.id.clone(),
@@ -75,13 +77,13 @@ impl Ec2 {
             private_dns_name: self.private_dns_name(interface.address()),
             private_ipv4s: interface.addresses.clone(),
             public_ipv4s: Vec::new(),
-            ipv6s: Vec::new(),
+            ipv6s: interface.ipv6.clone(),
             subnet_id: interface.subnet.clone(),
-            subnet_ipv4_cidr: subnet_cidr,
-            subnet_ipv6_cidrs: Vec::new(),
+            subnet_ipv4_cidr: subnet.map(|subnet| subnet.cidr).unwrap_or_default(),
+            subnet_ipv6_cidrs: subnet_ipv6.map(|block| block.cidr).into_iter().collect(),
             vpc_id: interface.vpc.clone(),
             vpc_ipv4_cidrs: blocks.map(|block| block.cidr).collect(),
-            vpc_ipv6_cidrs: Vec::new(),
+            vpc_ipv6_cidrs: ipv6_blocks.map(|block| block.cidr).collect(),
             security_groups: groups
                 .map(|group| SecurityGroup { id: group.id.clone(), name: group.name.clone() })
                 .collect(),

@@ -1,6 +1,6 @@
 //! Route tables: Amazon VPC User Guide, "Configure route tables".
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 
 use super::instance::InstanceState;
 use super::{Ec2, errors};
@@ -64,14 +64,14 @@ pub enum RouteState {
 }
 
 impl RouteTable {
-    pub(super) fn new(ids: &mut Ids, vpc: &str, blocks: &[Ipv4Net]) -> Self {
+    pub(super) fn new(ids: &mut Ids, vpc: &str, blocks: impl IntoIterator<Item = IpNet>) -> Self {
         let mut table = Self {
             id: ids.resource("rtb"),
             vpc: vpc.to_owned(),
             associations: Vec::new(),
             routes: Vec::new(),
         };
-        blocks.iter().for_each(|block| table.add_local(*block));
+        blocks.into_iter().for_each(|block| table.add_local(block));
         table
     }
 
@@ -80,8 +80,7 @@ impl RouteTable {
         self.routes.iter().find(|route| route.destination == destination)
     }
 
-    pub(super) fn add_local(&mut self, block: Ipv4Net) {
-        let destination = IpNet::V4(block);
+    pub(super) fn add_local(&mut self, destination: IpNet) {
         self.routes.push(Route {
             destination,
             target: Target::Local,
@@ -93,8 +92,7 @@ impl RouteTable {
 impl Ec2 {
     /// A table that nothing follows yet, with the local routes.
     pub fn create_route_table(&mut self, ids: &mut Ids, vpc: &str) -> Result<String, ServiceError> {
-        let blocks: Vec<Ipv4Net> = self.vpc(vpc)?.blocks.iter().map(|block| block.cidr).collect();
-        let table = RouteTable::new(ids, vpc, &blocks);
+        let table = RouteTable::new(ids, vpc, self.vpc(vpc)?.cidrs());
         let id = table.id.clone();
         self.route_tables.insert(id.clone(), table);
         Ok(id)

@@ -185,7 +185,7 @@ impl Ec2 {
         }
         let mut subnets = self.subnets.values().filter(|subnet| subnet.vpc == table.vpc);
         if blocks.any(|block| block == destination)
-            || subnets.any(|subnet| IpNet::V4(subnet.cidr) == destination)
+            || subnets.any(|subnet| subnet.has_block(destination))
         {
             return Ok(());
         }

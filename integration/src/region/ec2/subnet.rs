@@ -2,9 +2,9 @@
 
 use std::net::Ipv4Addr;
 
-use ipnet::Ipv4Net;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-use super::vpc::overlap;
+use super::vpc::{Block, overlap};
 use super::{Ec2, errors};
 use crate::region::call::ServiceError;
 use crate::region::ids::Ids;
@@ -20,12 +20,21 @@ pub struct Subnet {
     pub vpc: String,
     pub zone: String,
     pub cidr: Ipv4Net,
+    pub ipv6_block: Option<Block<Ipv6Net>>,
+    /// `assignIpv6AddressOnCreation`: a new interface gets an IPv6 address without being asked.
+    pub assigns_ipv6: bool,
     /// The address that was given last: the next one is looked for after it, so that an address
     /// is not used again at once.
     last: u32,
 }
 
 impl Subnet {
+    /// Whether this is one of its blocks, whole.
+    pub fn has_block(&self, cidr: IpNet) -> bool {
+        let ipv6 = self.ipv6_block.as_ref().map(|block| IpNet::V6(block.cidr));
+        IpNet::V4(self.cidr) == cidr || ipv6 == Some(cidr)
+    }
+
     /// The addresses that interfaces may have.
     fn usable(&self) -> std::ops::Range<u32> {
         let first = u32::from(self.cidr.network()) + RESERVED_FIRST;
@@ -54,8 +63,15 @@ impl Ec2 {
         let cidr = self.subnet_block(vpc, cidr)?;
         let id = ids.resource("subnet");
         let last = u32::from(cidr.network()) + RESERVED_FIRST - 1;
-        let subnet =
-            Subnet { id: id.clone(), vpc: vpc.to_owned(), zone: zone.to_owned(), cidr, last };
+        let subnet = Subnet {
+            id: id.clone(),
+            vpc: vpc.to_owned(),
+            zone: zone.to_owned(),
+            cidr,
+            ipv6_block: None,
+            assigns_ipv6: false,
+            last,
+        };
         self.subnets.insert(id.clone(), subnet);
         Ok(id)
     }
@@ -87,10 +103,7 @@ impl Ec2 {
                 ));
             }
             if used.contains(&wanted) {
-                return Err(ServiceError::client(
-                    "InvalidIPAddress.InUse",
-                    format!("Address {wanted} is in use."),
-                ));
+                return Err(errors::address_in_use(wanted.into()));
             }
             return Ok(wanted);
         }

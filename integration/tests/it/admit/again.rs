@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use integration::region::Profile;
+use integration::region::ec2::Target;
 use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -16,22 +17,26 @@ use super::agent::Agent;
 use super::scene::{BUCKET, CONTROL_PLANE, LIFETIME, Launch, Machine, Scene};
 
 /// One admitter that works, and the region's own time.
-struct Admitting {
-    scene: Scene,
+pub struct Admitting {
+    pub scene: Scene,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Admitting {
     async fn new() -> Self {
         fastrand::seed(1);
-        let scene = Scene::new(1, Profile::None);
+        Self::to(Scene::new(1, Profile::None)).await
+    }
+
+    /// To a scene that was prepared.
+    pub async fn to(scene: Scene) -> Self {
         let region = tokio::spawn(scene.region.clone().run());
         let machine = control_plane(&scene).await;
         let admitter = tokio::spawn(scene.admitter(&machine));
         Self { scene, tasks: vec![region, admitter] }
     }
 
-    async fn worker(&self) -> Machine {
+    pub async fn worker(&self) -> Machine {
         let instance = self.scene.launch(Launch::WORKER);
         self.scene.machine(&instance).await
     }
@@ -63,7 +68,7 @@ async fn control_plane(scene: &Scene) -> Machine {
     scene.machine(&own).await
 }
 
-fn key() -> PrivateKey {
+pub fn key() -> PrivateKey {
     PrivateKey::generate().expect("a key")
 }
 
@@ -115,6 +120,13 @@ async fn a_control_plane_instance_lets_itself_into_an_empty_cluster() {
     let leases = scene.history(&scene.keys.leases()).pop().flatten().expect("leases");
     let leases: Leases = serde_json::from_slice(&leases).expect("leases");
     assert_eq!(leases.held_by(&machine.user.instance), grant.pod_cidrs);
+    scene.region.with(|state, _| {
+        let own = state.ec2.interfaces_of(machine.user.instance.as_str())[0];
+        let mut routes = state.ec2.route_tables().flat_map(|table| &table.routes);
+        let route = routes.find(|route| route.destination == grant.pod_cidrs[0]).expect("a route");
+        assert_eq!(route.target, Target::Interface(own.id.clone()));
+        assert!(!own.source_dest_check);
+    });
 
     // Killed after that and run again: the same. With another key: no.
     let again = admitter.admit_self(&machine.user, &agent.request).await.expect("admitted");
@@ -149,7 +161,7 @@ async fn a_full_pod_network_is_a_refusal_with_the_reason() {
         denied.message,
         format!(
             "the pod network has no free CIDR for instance `{}`: all 256 pod CIDRs of /24 in \
-             10.128.0.0/16 are leased",
+             10.128.0.0/16 are leased\nhint: take a larger pod network, or a longer node mask",
             agent.machine.user.instance
         )
     );

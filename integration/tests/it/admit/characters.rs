@@ -8,6 +8,7 @@ use windlass::exchange::{Denied, Grant, UserId};
 use windlass::pki::{PrivateKey, Subject};
 
 use super::agent::Agent;
+use super::roads::Roads;
 use super::scene::{Launch, Machine, STRANGERS, Scene, WINDOW};
 
 /// What an answer may take, faults and a dead leader included.
@@ -69,12 +70,18 @@ pub struct Fate {
 }
 
 /// One instance from its launch until it has its answer.
-pub async fn live(scene: Scene, character: Character, mut chance: fastrand::Rng) -> Fate {
+pub async fn live(
+    scene: Scene,
+    roads: Roads,
+    character: Character,
+    mut chance: fastrand::Rng,
+) -> Fate {
     sleep(Duration::from_millis(chance.u64(..8000))).await;
     let instance = scene.launch(Launch {
         role: if character == RoleNotListed { STRANGERS } else { Launch::WORKER.role },
         in_cluster_vpc: character != OtherVpc,
         tagged: character != NotTagged,
+        ..Launch::WORKER
     });
     scene.until_running(&instance).await;
     let machine = scene.machine(&instance).await;
@@ -84,7 +91,7 @@ pub async fn live(scene: Scene, character: Character, mut chance: fastrand::Rng)
         Terminated => {
             scene.terminate(&instance);
             // Longer than EC2's answers may lag and be remembered.
-            sleep(Duration::from_secs(10)).await;
+            sleep(Duration::from_secs(15)).await;
         }
         _ => {}
     }
@@ -107,8 +114,13 @@ pub async fn live(scene: Scene, character: Character, mut chance: fastrand::Rng)
         agent.ask().await;
     }
     fate.grant = in_time(agent.granted()).await;
+    fate.grant.iter().for_each(|grant| roads.granted(grant));
     match character {
-        ShortLived => scene.terminate(&instance),
+        ShortLived => {
+            sleep(Duration::from_millis(chance.u64(..10_000))).await;
+            roads.ends(&instance);
+            scene.terminate(&instance);
+        }
         OtherKey => fate.denied = in_time(ask_with_another_key(&scene, machine)).await,
         _ => {}
     }

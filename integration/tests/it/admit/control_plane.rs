@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use integration::lab::artifacts::{self, Cache};
+use integration::lab::artifacts::{self, Artifacts, Cache};
 use integration::lab::progress::Progress;
 use rcgen::{CertificateParams, DnType, Issuer, KeyPair};
 
@@ -18,11 +18,23 @@ pub struct ControlPlane {
     folder: PathBuf,
 }
 
+/// What was built.
+pub struct Programs {
+    cache: Arc<Cache>,
+    made: Artifacts,
+}
+
 impl ControlPlane {
-    /// Starts them for the scene's authority, on ports of the loopback address.
-    pub fn start(scene: &Scene, port: u16) -> Self {
+    /// Builds them, which takes a quarter of an hour where nobody has before: to be done before any
+    /// certificate is signed.
+    pub fn build() -> Programs {
         let cache = Arc::new(Cache::open().expect("the cache"));
         let made = artifacts::ensure(&cache, &Progress::quiet()).expect("Kubernetes");
+        Programs { cache, made }
+    }
+
+    /// Starts them for the scene's authority, on ports of the loopback address.
+    pub fn start(Programs { cache, made }: &Programs, scene: &Scene, port: u16) -> Self {
         let name = format!("wl-test-admit-{}-{port}", std::process::id());
         let folder = cache.root().join("tmp").join(name);
         std::fs::create_dir_all(&folder).expect("a folder");

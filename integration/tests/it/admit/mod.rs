@@ -1,12 +1,13 @@
 //! The real admitters and simulated instances against the region, in process and on a paused clock.
 
 mod again;
-mod agent;
 mod characters;
-mod cluster;
 mod control_plane;
 mod invariants;
 mod kubernetes;
-mod scene;
+mod roads;
+mod route_faults;
 mod simulation;
 mod storm;
+
+use integration::lab::storm::{agent, scene};

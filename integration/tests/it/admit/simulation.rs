@@ -1,6 +1,7 @@
 //! Three admitters, one of which is killed, honest and dishonest instances, an AWS that fails now
-//! and then: whatever the seed, only the right instances get in, each once, and no pod CIDR has two
-//! holders. The same seed gives the same trace.
+//! and then, somebody who takes routes away: whatever the seed, only the right instances get in, each
+//! once, no pod CIDR has two holders, and whoever has a grant is routed. The same seed gives the same
+//! trace.
 
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tokio::time::sleep;
 
 use super::characters::Character::{self, Honest, TooLate};
 use super::characters::{Fate, RIGHT, WRONG, live};
+use super::roads::Roads;
 use super::scene::{CONTROL_PLANE, Launch, Scene};
 
 const SEEDS: u64 = 200;
@@ -30,6 +32,7 @@ const LONG_SEEDS: u64 = 4;
 pub struct Run {
     pub scene: Scene,
     pub fates: Vec<Fate>,
+    roads: Roads,
     trace: Vec<String>,
 }
 
@@ -41,6 +44,10 @@ fn only_the_right_ones_get_in_whatever_happens() {
         run.no_pod_cidr_had_two_holders(seed);
         run.every_grant_was_for_the_right_key_and_lease(seed);
         run.what_was_left_is_collected(seed);
+        run.roads.none_was_missing(seed);
+        if is_long(seed) {
+            run.roads.all_is_put_right(seed);
+        }
     });
 }
 
@@ -91,6 +98,9 @@ async fn run(seed: u64) -> Run {
     let scene = Scene::new(seed, Profile::Aws);
     scene.region.with(|state, _| state.ec2.timing = Timing::lifelike());
     let region = tokio::spawn(scene.region.clone().run());
+    let roads = Roads::new(&scene).await;
+    let watching = tokio::spawn(roads.clone().watch());
+    let meddling = tokio::spawn(roads.clone().meddle(chance.fork()));
 
     let mut admitters = Vec::new();
     for _ in 0..3 {
@@ -106,19 +116,21 @@ async fn run(seed: u64) -> Run {
     for character in
         characters(&mut chance).into_iter().filter(|it| is_long(seed) || *it != TooLate)
     {
-        let (scene, chance) = (scene.clone(), chance.fork());
-        living.spawn(async move { live(scene, character, chance).await });
+        let (scene, roads, chance) = (scene.clone(), roads.clone(), chance.fork());
+        living.spawn(live(scene, roads, character, chance));
     }
     let mut fates = Vec::new();
     while let Some(fate) = living.join_next().await {
         fates.push(fate.expect("no instance panics"));
     }
     fates.sort_by(|a, b| (a.character, &a.user).cmp(&(b.character, &b.user)));
+    meddling.abort();
     sleep(if is_long(seed) { COLLECTED } else { SETTLED }).await;
+    watching.abort();
     killing.await.expect("one was killed").into_iter().for_each(|it| it.abort());
     region.abort();
     let trace = trace(&scene);
-    Run { scene, fates, trace }
+    Run { scene, fates, roads, trace }
 }
 
 /// Whether a run goes on until everything is collected.
@@ -155,6 +167,10 @@ fn add_faults(scene: &Scene, chance: &mut fastrand::Rng) {
                 (Service::S3, "DeleteObject"),
                 (Service::S3, "List*"),
                 (Service::Ec2, "DescribeInstances"),
+                (Service::Ec2, "DescribeRouteTables"),
+                (Service::Ec2, "CreateRoute"),
+                (Service::Ec2, "DeleteRoute"),
+                (Service::Ec2, "Modify*"),
             ])
             .expect("a choice");
         let fault = match chance.u32(..7) {
@@ -170,8 +186,10 @@ fn add_faults(scene: &Scene, chance: &mut fastrand::Rng) {
         scene.region.faults().add(rule.from_call(chance.u64(1..60)).times(chance.u64(1..5)));
     }
     let stale = Fault::Stale(Duration::from_millis(chance.u64(500..3000)));
-    let rule = Rule::always(stale).on(Service::Ec2, "DescribeInstances");
-    scene.region.faults().add(rule.from_call(chance.u64(1..10)).times(chance.u64(1..4)));
+    for action in ["DescribeInstances", "DescribeRouteTables"] {
+        let rule = Rule::always(stale.clone()).on(Service::Ec2, action);
+        scene.region.faults().add(rule.from_call(chance.u64(1..10)).times(chance.u64(1..4)));
+    }
 }
 
 /// Every call: when, whose, what, about what, how it ended. Not sizes and ETags: signatures differ.

@@ -2,6 +2,7 @@
 //!
 //! It uses a lab as anybody would: the control socket, kubectl and the product's own commands.
 
+mod network;
 mod pods;
 mod summary;
 
@@ -98,6 +99,7 @@ fn run(name: &str, demo: &Demo, progress: &Progress) -> Result<Summary> {
     let kubectl = Kubectl::new(&variables);
     eprintln!("\n{}", kubectl.run(&["get", "nodes", "--output", "wide"])?);
     let pods = pods::run(&kubectl, &nodes, progress)?;
+    let network = network::run(name, &kubectl, &nodes, &pods, progress)?;
     if !demo.short && idle.elapsed() < IDLE {
         progress.say("aws", "counting what an idle cluster asks of AWS");
         std::thread::sleep(IDLE.saturating_sub(idle.elapsed()));
@@ -118,7 +120,7 @@ fn run(name: &str, demo: &Demo, progress: &Progress) -> Result<Summary> {
         eprintln!("\n{}", report(&worker.instance, false)?);
     }
     let idle = (!demo.short).then(|| cost::Idle::of(&records[since..], watched));
-    Ok(Summary::new(&nodes, &reports, pods, &records[..since], idle, progress))
+    Ok(Summary::new(&nodes, &reports, (pods, network), &records[..since], idle, progress))
 }
 
 fn launch(client: &mut Client, group: &str, count: i32, progress: &Progress) -> Result<()> {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::{IpAddr, SocketAddr};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -16,7 +17,7 @@ use crate::lab::progress::Progress;
 use crate::lab::run::output;
 
 const PATIENCE: Duration = Duration::from_secs(90);
-const PORT: u16 = 8080;
+pub const PORT: u16 = 8080;
 
 /// kubectl with the lab's kubeconfig.
 pub struct Kubectl<'a> {
@@ -28,7 +29,8 @@ pub struct Kubectl<'a> {
 pub struct Answered {
     pub pod: String,
     pub node: String,
-    pub address: String,
+    /// One of each family that pods have, in the cluster's order.
+    pub addresses: Vec<IpAddr>,
     /// From its creation until it ran.
     pub running_ms: u128,
 }
@@ -48,7 +50,12 @@ impl<'a> Kubectl<'a> {
         kubectl
     }
 
-    fn create(&self, objects: &Value) -> Result<()> {
+    /// The command with the lab's tools on its path.
+    pub fn with_tools<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.envs(self.variables)
+    }
+
+    pub fn create(&self, objects: &Value) -> Result<()> {
         let mut create = self.command(&["create", "--filename", "-"]);
         let mut child =
             create.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
@@ -65,7 +72,7 @@ impl<'a> Kubectl<'a> {
     }
 
     /// Again until it succeeds: what controllers make is there a little later.
-    fn eventually<T>(&self, what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
+    pub fn eventually<T>(&self, what: &str, mut attempt: impl FnMut() -> Result<T>) -> Result<T> {
         let started = Instant::now();
         loop {
             match attempt() {
@@ -106,7 +113,7 @@ fn object(node: &str) -> Value {
     json!({
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name(node)},
+        "metadata": {"name": name(node), "labels": {"app": "web"}},
         "spec": {
             "nodeSelector": {"kubernetes.io/hostname": node},
             // The one on the control-plane node must bear its taint.
@@ -130,20 +137,24 @@ fn name(node: &str) -> String {
 
 fn check(kubectl: &Kubectl<'_>, node: &Status, running_ms: u128) -> Result<Answered> {
     let pod = name(&node.instance);
-    let address = kubectl.run(&["get", "pod", &pod, "--output", "jsonpath={.status.podIP}"])?;
+    let said = kubectl.run(&["get", "pod", &pod, "--output", "jsonpath={.status.podIPs[*].ip}"])?;
+    let addresses: Result<Vec<IpAddr>, _> = said.split_whitespace().map(str::parse).collect();
+    let addresses = addresses.with_context(|| format!("{pod} has the addresses `{said}`"))?;
     let pid = node.pid.with_context(|| format!("the machine of {} is off", node.instance))?;
-    let url = format!("http://{address}:{PORT}/hostname");
-    let said = output(&mut Node::command(
-        pid,
-        ["curl", "--silent", "--show-error", "--max-time", "5", &url],
-    ))?;
-    if said != pod {
-        bail!("{url} said `{said}`, wanted `{pod}`");
+    for address in &addresses {
+        let url = format!("http://{}/hostname", SocketAddr::new(*address, PORT));
+        let said = output(&mut Node::command(
+            pid,
+            ["curl", "--silent", "--show-error", "--max-time", "5", &url],
+        ))?;
+        if said != pod {
+            bail!("{url} said `{said}`, wanted `{pod}`");
+        }
     }
     // Both go to kubelet, whose serving certificate the API server verifies.
     let logs = kubectl.eventually("kubectl logs", || kubectl.run(&["logs", &pod]))?;
     ensure!(logs.contains("Started HTTP server"), "`kubectl logs {pod}` said: {logs}");
     let target = format!("127.0.0.1:{PORT}");
     kubectl.run(&["exec", &pod, "--", "/agnhost", "connect", &target, "--timeout=3s"])?;
-    Ok(Answered { pod, node: node.instance.clone(), address, running_ms })
+    Ok(Answered { pod, node: node.instance.clone(), addresses, running_ms })
 }

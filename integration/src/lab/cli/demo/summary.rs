@@ -5,6 +5,7 @@ use std::fmt;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::network::Reached;
 use super::pods::Answered;
 use crate::lab::cli::cost::{self, Counts, Idle};
 use crate::lab::daemon::Status;
@@ -14,6 +15,8 @@ use crate::lab::progress::Progress;
 pub struct Summary {
     pub nodes: Vec<Node>,
     pub pods: Vec<Answered>,
+    /// By each family that pods have.
+    pub network: Vec<Reached>,
     /// Of all nodes, from nothing until all were Ready.
     pub calls: Counts,
     /// What those calls cost.
@@ -40,7 +43,7 @@ impl Summary {
     pub fn new(
         nodes: &[Status],
         reports: &[Value],
-        pods: Vec<Answered>,
+        (pods, network): (Vec<Answered>, Vec<Reached>),
         records: &[Value],
         idle: Option<Idle>,
         progress: &Progress,
@@ -59,6 +62,7 @@ impl Summary {
         Self {
             nodes: nodes.iter().zip(reports).map(node).collect(),
             pods,
+            network,
             calls: cost::count(by_nodes()),
             usd: by_nodes().map(cost::usd).sum(),
             idle,
@@ -93,6 +97,14 @@ impl fmt::Display for Summary {
             "\n{} pods ran and answered: HTTP from their own nodes, kubectl logs, kubectl exec",
             self.pods.len()
         )?;
+        for Reached { family, pairs, endpoints, outside, jumbo_bytes } in &self.network {
+            writeln!(
+                f,
+                "by {family} {pairs} pairs of pods reached one another, {endpoints} pods answered for a \
+                 Service, pings of {jumbo_bytes} bytes came through whole; beyond the VPC a pod was seen \
+                 as {outside}"
+            )?;
+        }
         writeln!(
             f,
             "all of the nodes' calls until then: {}; {:.6} USD",

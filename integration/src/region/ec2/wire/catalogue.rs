@@ -132,7 +132,9 @@ fn type_item(offered: &InstanceType) -> Element {
         .field("maximumNetworkCards", 1)
         .field("defaultNetworkCardIndex", 0)
         .list("networkCards", [card])
-        .field("ipv4AddressesPerInterface", offered.ipv4_per_interface);
+        .field("ipv4AddressesPerInterface", offered.ipv4_per_interface)
+        .field("ipv6AddressesPerInterface", offered.ipv4_per_interface)
+        .field("ipv6Supported", true);
     Element::new("item")
         .field("instanceType", offered.name)
         .field("bareMetal", is_metal(offered))

@@ -79,6 +79,7 @@ fn with_network(ec2: &Ec2, held: &Instance, item: Element) -> Element {
     item.field("subnetId", &held.subnet)
         .field("vpcId", &held.vpc)
         .field("privateIpAddress", held.address)
+        .optional("ipv6Address", primary.and_then(|held| held.ipv6.first()))
         .optional("sourceDestCheck", primary.map(|held| held.source_dest_check))
         .list(
             "groupSet",

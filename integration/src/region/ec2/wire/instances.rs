@@ -28,6 +28,7 @@ const FILTERS: &[&str] = &[
     "instance-type",
     "instance.group-id",
     "instance.group-name",
+    "ipv6-address",
     "key-name",
     "launch-time",
     "metadata-options.http-endpoint",
@@ -35,6 +36,7 @@ const FILTERS: &[&str] = &[
     "metadata-options.http-tokens",
     "metadata-options.instance-metadata-tags",
     "network-interface.addresses.private-ip-address",
+    "network-interface.ipv6-addresses.ipv6-address",
     "network-interface.network-interface-id",
     "network-interface.source-dest-check",
     "network-interface.subnet-id",
@@ -178,6 +180,14 @@ fn interface_values(ec2: &Ec2, held: &Instance, name: &str) -> Vec<String> {
             .collect(),
         "network-interface.addresses.private-ip-address" => {
             interfaces.flat_map(|held| &held.addresses).map(ToString::to_string).collect()
+        }
+        "ipv6-address" => interfaces
+            .take(1)
+            .filter_map(|held| held.ipv6.first())
+            .map(ToString::to_string)
+            .collect(),
+        "network-interface.ipv6-addresses.ipv6-address" => {
+            interfaces.flat_map(|held| &held.ipv6).map(ToString::to_string).collect()
         }
         "network-interface.network-interface-id" => {
             interfaces.map(|held| held.id.clone()).collect()

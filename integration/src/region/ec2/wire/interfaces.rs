@@ -1,9 +1,13 @@
-//! DescribeNetworkInterfaces, and interfaces as an instance's description tells them.
+//! DescribeNetworkInterfaces, and interfaces as an instance's description tells them;
+//! AssignIpv6Addresses and UnassignIpv6Addresses.
+
+use std::net::Ipv6Addr;
 
 use super::{Listing, answer, second, tag_set};
 use crate::region::call::{Call, ServiceError};
-use crate::region::ec2::Ec2;
 use crate::region::ec2::interface::{Attachment, NetworkInterface};
+use crate::region::ec2::{Ec2, Ipv6Wish, errors};
+use crate::region::params::Params;
 use crate::region::state::State;
 use crate::region::xml::Element;
 
@@ -16,6 +20,7 @@ const FILTERS: &[&str] = &[
     "availability-zone",
     "description",
     "group-id",
+    "ipv6-addresses.ipv6-address",
     "mac-address",
     "network-interface-id",
     "owner-id",
@@ -38,6 +43,39 @@ pub fn describe(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceEr
         "networkInterfaceSet",
         listing.page.cut(found.map(|held| (held.id.clone(), whole(ec2, held)))),
     ))
+}
+
+/// Exactly one of `Ipv6AddressCount` and `Ipv6Addresses.N`.
+pub fn assign_ipv6(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
+    let id = call.params.required("NetworkInterfaceId")?;
+    let wish =
+        Ipv6Wish::either(call.params.number("Ipv6AddressCount")?, named_addresses(call.params)?)?;
+    if wish.is_open() {
+        let one_of = "Either ipv6AddressCount or ipv6Addresses must be specified.";
+        return Err(ServiceError::client("MissingParameter", one_of));
+    }
+    let assigned = state.ec2.assign_ipv6_addresses(&mut state.ids, id, &wish)?;
+    let items = assigned.iter().map(|address| Element::text("item", address));
+    Ok(Element::answer().field("networkInterfaceId", id).list("assignedIpv6Addresses", items))
+}
+
+pub fn unassign_ipv6(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
+    let id = call.params.required("NetworkInterfaceId")?;
+    let addresses = named_addresses(call.params)?;
+    if addresses.is_empty() {
+        return Err(ServiceError::missing_parameter("Ipv6Addresses"));
+    }
+    state.ec2.unassign_ipv6_addresses(id, &addresses)?;
+    let items = addresses.iter().map(|address| Element::text("item", address));
+    Ok(Element::answer().field("networkInterfaceId", id).list("unassignedIpv6Addresses", items))
+}
+
+fn named_addresses(params: &Params) -> Result<Vec<Ipv6Addr>, ServiceError> {
+    let address = |text: &&str| {
+        let parsed = text.parse();
+        parsed.map_err(|_| errors::bad_value(text, "ipv6Addresses", "It is no IPv6 address."))
+    };
+    params.list("Ipv6Addresses").iter().map(address).collect()
 }
 
 /// The interface inside an instance: the attachment does not name the instance again.
@@ -73,6 +111,9 @@ fn common(ec2: &Ec2, held: &NetworkInterface) -> Element {
             .field("privateDnsName", ec2.private_dns_name(*address))
             .field("primary", place == 0)
     });
+    let ipv6 = held.ipv6.iter().map(|address| {
+        Element::new("item").field("ipv6Address", address).field("isPrimaryIpv6", false)
+    });
     Element::new("item")
         .field("networkInterfaceId", &held.id)
         .field("subnetId", &held.subnet)
@@ -86,7 +127,7 @@ fn common(ec2: &Ec2, held: &NetworkInterface) -> Element {
         .field("sourceDestCheck", held.source_dest_check)
         .field("interfaceType", "interface")
         .list("groupSet", group_set(ec2, held))
-        .list("ipv6AddressesSet", [])
+        .list("ipv6AddressesSet", ipv6)
         .list("privateIpAddressesSet", addresses)
 }
 
@@ -109,6 +150,9 @@ fn values(ec2: &Ec2, held: &NetworkInterface, name: &str) -> Vec<String> {
     let one = match name {
         "addresses.private-ip-address" => {
             return held.addresses.iter().map(ToString::to_string).collect();
+        }
+        "ipv6-addresses.ipv6-address" => {
+            return held.ipv6.iter().map(ToString::to_string).collect();
         }
         "attachment.attachment-id" => return attachment.map(|with| with.id.clone()).collect(),
         "attachment.device-index" => {

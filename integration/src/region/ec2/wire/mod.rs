@@ -11,6 +11,7 @@ mod interfaces;
 mod route_tables;
 mod routes;
 mod run;
+mod subnets;
 mod tagging;
 mod templates;
 mod vpcs;
@@ -44,7 +45,9 @@ pub fn handle(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
 
 fn named(action: &str) -> Option<Action> {
     Some(match action {
+        "AssignIpv6Addresses" => interfaces::assign_ipv6,
         "AssociateRouteTable" => route_tables::associate,
+        "AssociateSubnetCidrBlock" => subnets::associate_block,
         "AssociateVpcCidrBlock" => vpcs::associate_block,
         "AttachInternetGateway" => gateways::attach,
         "CreateInternetGateway" => gateways::create,
@@ -53,7 +56,7 @@ fn named(action: &str) -> Option<Action> {
         "CreateRoute" => routes::create,
         "CreateRouteTable" => route_tables::create,
         "CreateSecurityGroup" => vpcs::create_group,
-        "CreateSubnet" => vpcs::create_subnet,
+        "CreateSubnet" => subnets::create,
         "CreateTags" => tagging::create,
         "CreateVpc" => vpcs::create,
         "DeleteLaunchTemplate" => templates::delete,
@@ -71,7 +74,7 @@ fn named(action: &str) -> Option<Action> {
         "DescribeRegions" => catalogue::regions,
         "DescribeRouteTables" => route_tables::describe,
         "DescribeSecurityGroups" => vpcs::describe_groups,
-        "DescribeSubnets" => vpcs::describe_subnets,
+        "DescribeSubnets" => subnets::describe,
         "DescribeTags" => tagging::describe,
         "DescribeVpcs" => vpcs::describe,
         "DetachInternetGateway" => gateways::detach,
@@ -80,12 +83,14 @@ fn named(action: &str) -> Option<Action> {
         "ModifyInstanceMetadataOptions" => run::modify_metadata,
         "ModifyLaunchTemplate" => templates::modify,
         "ModifyNetworkInterfaceAttribute" => attributes::modify_interface,
+        "ModifySubnetAttribute" => subnets::modify,
         "RebootInstances" => run::reboot,
         "ReplaceRoute" => routes::replace,
         "RunInstances" => run::run,
         "StartInstances" => run::start,
         "StopInstances" => run::stop,
         "TerminateInstances" => run::terminate,
+        "UnassignIpv6Addresses" => interfaces::unassign_ipv6,
         _ => return None,
     })
 }

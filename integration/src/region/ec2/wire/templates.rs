@@ -179,5 +179,13 @@ fn interface_item(spec: &InterfaceSpec) -> Element {
         .optional("description", spec.description.as_ref())
         .optional("deleteOnTermination", spec.delete_on_termination)
         .field("secondaryPrivateIpAddressCount", spec.secondary)
+        .optional("ipv6AddressCount", spec.ipv6.count)
+        .list(
+            "ipv6AddressesSet",
+            spec.ipv6
+                .addresses
+                .iter()
+                .map(|address| Element::new("item").field("ipv6Address", address)),
+        )
         .list("groupSet", spec.groups.iter().map(|id| Element::text("groupId", id)))
 }

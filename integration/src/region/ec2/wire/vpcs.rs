@@ -1,47 +1,62 @@
-//! VPCs, subnets and security groups.
+//! VPCs and security groups.
+
+use ipnet::{Ipv4Net, Ipv6Net};
 
 use super::{Listing, answer, renamed, tag_set};
 use crate::region::call::{Call, ServiceError};
-use crate::region::ec2::subnet::Subnet;
 use crate::region::ec2::vpc::{Block, SecurityGroup, Vpc};
 use crate::region::ec2::{Ec2, errors, tags};
 use crate::region::state::State;
 use crate::region::xml::Element;
 
+/// Where Amazon-provided blocks come from.
+const AMAZON_POOL: &str = "Amazon";
+
 const VPC_FILTERS: &[&str] = &[
     "cidr",
     "cidr-block-association.association-id",
     "cidr-block-association.cidr-block",
+    "ipv6-cidr-block-association.association-id",
+    "ipv6-cidr-block-association.ipv6-cidr-block",
+    "ipv6-cidr-block-association.ipv6-pool",
+    "ipv6-cidr-block-association.state",
     "is-default",
     "owner-id",
     "state",
     "vpc-id",
 ];
-const SUBNET_FILTERS: &[&str] = &[
-    "availability-zone",
-    "availability-zone-id",
-    "available-ip-address-count",
-    "cidr-block",
-    "owner-id",
-    "state",
-    "subnet-arn",
-    "subnet-id",
-    "vpc-id",
-];
 const GROUP_FILTERS: &[&str] = &["description", "group-id", "group-name", "owner-id", "vpc-id"];
 
 pub fn create(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
+    let with_ipv6 = call.params.flag("AmazonProvidedIpv6CidrBlock")? == Some(true);
     let id = state.ec2.create_vpc(&mut state.ids, call.params.required("CidrBlock")?)?;
+    if with_ipv6 {
+        state.ec2.add_ipv6_block(&mut state.ids, &id)?;
+    }
     state.ec2.tag(&id, &tags::specified(call.params, "vpc"))?;
     Ok(Element::answer().with(renamed("vpc", vpc_item(&state.ec2, state.ec2.vpc(&id)?))))
 }
 
+/// "You must specify one of the following in the request: an IPv4 CIDR block, an IPv6 pool, or an
+/// Amazon-provided IPv6 CIDR block."
 pub fn associate_block(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
-    let (vpc, cidr) = (call.params.required("VpcId")?, call.params.required("CidrBlock")?);
-    let block = state.ec2.add_block(&mut state.ids, vpc, cidr)?;
-    Ok(Element::answer()
-        .with(renamed("cidrBlockAssociation", block_item(&block)))
-        .field("vpcId", vpc))
+    let vpc = call.params.required("VpcId")?;
+    let amazon = call.params.flag("AmazonProvidedIpv6CidrBlock")? == Some(true);
+    let one_of = "Exactly one of cidrBlock and amazonProvidedIpv6CidrBlock must be specified.";
+    let told = match (call.params.get("CidrBlock"), amazon) {
+        (Some(cidr), false) => {
+            let block = state.ec2.add_block(&mut state.ids, vpc, cidr)?;
+            renamed("cidrBlockAssociation", block_item(&block, "associating"))
+        }
+        (None, true) => {
+            let block = state.ec2.add_ipv6_block(&mut state.ids, vpc)?;
+            let item = provided_item(&state.ec2, &block, "associating");
+            renamed("ipv6CidrBlockAssociation", item)
+        }
+        (None, false) => return Err(ServiceError::client("MissingParameter", one_of)),
+        (Some(_), true) => return Err(ServiceError::client("InvalidParameterCombination", one_of)),
+    };
+    Ok(Element::answer().with(told).field("vpcId", vpc))
 }
 
 pub fn describe(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
@@ -53,30 +68,6 @@ pub fn describe(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceEr
         listing.filters.want(ec2.tags_of(&held.id), |name| vpc_values(ec2, held, name))
     });
     Ok(answer("vpcSet", listing.page.cut(found.map(|held| (held.id.clone(), vpc_item(ec2, held))))))
-}
-
-pub fn create_subnet(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
-    let (vpc, cidr) = (call.params.required("VpcId")?, call.params.required("CidrBlock")?);
-    let by_id =
-        call.params.get("AvailabilityZoneId").map(|id| zone_of(&state.ec2, id)).transpose()?;
-    let zone = call.params.get("AvailabilityZone").or(by_id.as_deref());
-    let id = state.ec2.create_subnet(&mut state.ids, vpc, zone, cidr)?;
-    state.ec2.tag(&id, &tags::specified(call.params, "subnet"))?;
-    Ok(Element::answer().with(renamed("subnet", subnet_item(&state.ec2, state.ec2.subnet(&id)?))))
-}
-
-pub fn describe_subnets(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
-    let ec2 = &state.ec2;
-    let listing = Listing::of(call.params, "SubnetId", SUBNET_FILTERS)?;
-    listing.ids.iter().try_for_each(|id| ec2.subnet(id).map(|_| ()))?;
-    let named = ec2.subnets.values().filter(|held| listing.names(&held.id));
-    let found = named.filter(|held| {
-        listing.filters.want(ec2.tags_of(&held.id), |name| vec![subnet_value(ec2, held, name)])
-    });
-    Ok(answer(
-        "subnetSet",
-        listing.page.cut(found.map(|held| (held.id.clone(), subnet_item(ec2, held)))),
-    ))
 }
 
 pub fn create_group(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
@@ -112,36 +103,38 @@ fn vpc_item(ec2: &Ec2, held: &Vpc) -> Element {
         .field("ownerId", &ec2.account)
         .field("state", "available")
         .field("cidrBlock", held.primary())
-        .list("cidrBlockAssociationSet", held.blocks.iter().map(block_item))
-        .list("ipv6CidrBlockAssociationSet", [])
+        .list(
+            "cidrBlockAssociationSet",
+            held.blocks.iter().map(|block| block_item(block, "associated")),
+        )
+        .list(
+            "ipv6CidrBlockAssociationSet",
+            held.ipv6_blocks.iter().map(|block| provided_item(ec2, block, "associated")),
+        )
         .field("instanceTenancy", "default")
         .field("isDefault", false)
         .list("tagSet", tag_set(ec2.tags_of(&held.id)))
 }
 
-fn block_item(block: &Block) -> Element {
+fn block_item(block: &Block<Ipv4Net>, state: &str) -> Element {
     Element::new("item")
         .field("associationId", &block.association)
         .field("cidrBlock", block.cidr)
-        .with(Element::new("cidrBlockState").field("state", "associated"))
+        .with(Element::new("cidrBlockState").field("state", state))
 }
 
-fn subnet_item(ec2: &Ec2, held: &Subnet) -> Element {
+fn provided_item(ec2: &Ec2, block: &Block<Ipv6Net>, state: &str) -> Element {
+    ipv6_block_item(block, state)
+        .field("networkBorderGroup", &ec2.region)
+        .field("ipv6Pool", AMAZON_POOL)
+}
+
+/// An IPv6 block of a VPC or of a subnet.
+pub fn ipv6_block_item(block: &Block<Ipv6Net>, state: &str) -> Element {
     Element::new("item")
-        .field("subnetId", &held.id)
-        .field("subnetArn", ec2.arn("subnet", &held.id))
-        .field("state", "available")
-        .field("ownerId", &ec2.account)
-        .field("vpcId", &held.vpc)
-        .field("cidrBlock", held.cidr)
-        .list("ipv6CidrBlockAssociationSet", [])
-        .field("availableIpAddressCount", ec2.free_addresses(held))
-        .field("availabilityZone", &held.zone)
-        .field("availabilityZoneId", ec2.zone_id(&held.zone))
-        .field("defaultForAz", false)
-        .field("mapPublicIpOnLaunch", false)
-        .field("assignIpv6AddressOnCreation", false)
-        .list("tagSet", tag_set(ec2.tags_of(&held.id)))
+        .field("associationId", &block.association)
+        .field("ipv6CidrBlock", block.cidr)
+        .with(Element::new("ipv6CidrBlockState").field("state", state))
 }
 
 fn group_item(ec2: &Ec2, held: &SecurityGroup) -> Element {
@@ -157,6 +150,9 @@ fn group_item(ec2: &Ec2, held: &SecurityGroup) -> Element {
 }
 
 fn vpc_values(ec2: &Ec2, held: &Vpc, name: &str) -> Vec<String> {
+    if let Some(name) = name.strip_prefix("ipv6-cidr-block-association.") {
+        return held.ipv6_blocks.iter().map(|block| ipv6_block_value(block, name)).collect();
+    }
     let one = match name {
         "cidr" => held.primary().to_string(),
         "cidr-block-association.association-id" => {
@@ -173,17 +169,13 @@ fn vpc_values(ec2: &Ec2, held: &Vpc, name: &str) -> Vec<String> {
     vec![one]
 }
 
-fn subnet_value(ec2: &Ec2, held: &Subnet, name: &str) -> String {
+/// What an IPv6 block has under the last part of a filter's name.
+pub fn ipv6_block_value(block: &Block<Ipv6Net>, name: &str) -> String {
     match name {
-        "availability-zone" => held.zone.clone(),
-        "availability-zone-id" => ec2.zone_id(&held.zone),
-        "available-ip-address-count" => ec2.free_addresses(held).to_string(),
-        "cidr-block" => held.cidr.to_string(),
-        "owner-id" => ec2.account.clone(),
-        "state" => "available".to_owned(),
-        "subnet-arn" => ec2.arn("subnet", &held.id),
-        "subnet-id" => held.id.clone(),
-        _ => held.vpc.clone(),
+        "association-id" => block.association.clone(),
+        "ipv6-cidr-block" => block.cidr.to_string(),
+        "ipv6-pool" => AMAZON_POOL.to_owned(),
+        _ => "associated".to_owned(),
     }
 }
 
@@ -195,11 +187,4 @@ fn group_value(ec2: &Ec2, held: &SecurityGroup, name: &str) -> String {
         "owner-id" => ec2.account.clone(),
         _ => held.vpc.clone(),
     }
-}
-
-fn zone_of(ec2: &Ec2, zone_id: &str) -> Result<String, ServiceError> {
-    ec2.zones()
-        .into_iter()
-        .find(|zone| ec2.zone_id(zone) == zone_id)
-        .ok_or_else(|| errors::bad_value(zone_id, "availabilityZoneId", "There is no such zone."))
 }

@@ -12,6 +12,7 @@ fn every_key_that_a_boot_reads_is_there() {
         ("meta-data/instance-type", "m7g.large"),
         ("meta-data/ami-id", "ami-0a"),
         ("meta-data/local-ipv4", "10.0.1.10"),
+        ("meta-data/ipv6", "2001:db8::a"),
         ("meta-data/local-hostname", "ip-10-0-1-10.eu-west-1.compute.internal"),
         ("meta-data/mac", "02:00:00:00:00:0a"),
         ("meta-data/instance-life-cycle", "on-demand"),
@@ -55,7 +56,16 @@ fn every_key_that_a_boot_reads_is_there() {
 fn what_is_not_there_is_absent() {
     let mut instance = Instance::launched();
     instance.machine.user_data = None;
+    let primary = &mut instance.machine.interfaces[0];
+    primary.ipv6s.clear();
+    primary.subnet_ipv6_cidrs.clear();
+    primary.vpc_ipv6_cidrs.clear();
+    let mac = "meta-data/network/interfaces/macs/02:00:00:00:00:0a";
     for path in [
+        "meta-data/ipv6",
+        &format!("{mac}/ipv6s"),
+        &format!("{mac}/subnet-ipv6-cidr-blocks"),
+        &format!("{mac}/vpc-ipv6-cidr-blocks"),
         "user-data",
         "meta-data/public-ipv4",
         "meta-data/spot/instance-action",

@@ -1,11 +1,12 @@
 //! What a scene's cluster consists of: networks, roles with the shipped policies, configuration.
 
-use integration::region::Region;
 use windlass::config::NodeConfig;
 use windlass::pki::CertificateAuthority;
-use windlass::policies::{Identity, Scope, render};
+use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
-use super::scene::{BUCKET, CLUSTER, CONTROL_PLANE, LIFETIME, STRANGERS, WINDOW, WORKERS};
+use super::scene::{BUCKET, CLUSTER, CONTROL_PLANE, STRANGERS, Setting, WORKERS};
+use crate::region::Region;
+use crate::region::ec2::{Ec2, Tags};
 
 /// The cluster's VPC and subnet, and the subnet of another one; the roles.
 pub fn networks(region: &Region) -> (String, String, String) {
@@ -33,6 +34,7 @@ pub fn networks(region: &Region) -> (String, String, String) {
         };
         let (vpc, subnet) = network("10.0.0.0/16", "10.0.0.0/20");
         let (_, other) = network("10.1.0.0/16", "10.1.0.0/20");
+        tag_route_tables(ec2, &vpc, CLUSTER);
         (vpc, subnet, other)
     })
 }
@@ -41,13 +43,14 @@ pub fn config(
     region: &Region,
     group: &str,
     vpc: &str,
-    endpoint: &str,
+    setting: &Setting,
     authority: &CertificateAuthority,
 ) -> NodeConfig {
     let (role_id, profile) = region.with(|state, _| {
         let role = state.iam.role(group).expect("a role").role_id.clone();
         (role, state.iam.profile_arn(group))
     });
+    let Setting { endpoint, pods, routes_per_table, window, lifetime, .. } = setting;
     let text = format!(
         r#"
 group = "{group}"
@@ -64,9 +67,10 @@ certificate_authorities = """
 {certificate}"""
 
 [network]
-pods = ["10.128.0.0/16"]
+pods = ["{pods}"]
 services = ["10.96.0.0/16"]
 dns = ["10.96.0.10"]
+routes_per_table = {routes_per_table}
 
 [admission]
 role_ids = ["{role_id}"]
@@ -84,9 +88,18 @@ value = "batch"
 effect = "NoSchedule"
 "#,
         certificate = authority.certificate_pem(),
-        window = WINDOW.as_secs(),
-        lifetime = LIFETIME.as_secs(),
+        window = window.as_secs(),
+        lifetime = lifetime.as_secs(),
         role = if group == CONTROL_PLANE { "control-plane" } else { "worker" },
     );
     NodeConfig::parse(&text).unwrap_or_else(|problems| panic!("{problems}"))
+}
+
+/// As an operator does who gives a VPC's route tables to a cluster.
+pub fn tag_route_tables(ec2: &mut Ec2, vpc: &str, cluster: &str) {
+    let tags = Tags::from([(CLUSTER_TAG.to_owned(), cluster.to_owned())]);
+    let tables = ec2.route_tables().filter(|table| table.vpc == vpc);
+    for table in tables.map(|table| table.id.clone()).collect::<Vec<_>>() {
+        ec2.tag(&table, &tags).expect("a table of this VPC");
+    }
 }

@@ -1,30 +1,13 @@
-//! What EC2 says of a cluster's instances, mapped to the few facts that admission rests on.
-//!
-//! Nothing here decides anything. An error is an error, never an empty answer.
+//! An instance as EC2 describes it, mapped to the few facts that admission rests on.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use aws_config::SdkConfig;
-use aws_sdk_ec2::Client;
-use aws_sdk_ec2::error::ProvideErrorMetadata;
-use aws_sdk_ec2::types::{Filter, Instance as Described, InstanceNetworkInterface};
+use aws_sdk_ec2::types::{Instance as Described, InstanceNetworkInterface};
 use time::OffsetDateTime;
 
-use super::Chain;
+use super::Error;
 use crate::exchange::InstanceId;
-
-/// A filter takes up to 200 values ("DescribeInstances", Amazon EC2 API Reference).
-pub const MAX_FILTER_VALUES: usize = 200;
-
-/// The most that one page holds ("DescribeInstances", `MaxResults`).
-const PAGE: i32 = 1000;
-
-/// EC2 through one caller's credentials.
-#[derive(Clone, Debug)]
-pub struct Ec2 {
-    client: Client,
-}
 
 /// An instance as EC2 describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,6 +26,9 @@ pub struct Instance {
     pub instance_type: String,
     /// The primary network interface, `eni-…`.
     pub network_interface: Option<String>,
+    /// Whether that interface drops packets that are neither from nor for its own addresses, as
+    /// those of pods are ("Elastic network interfaces", Amazon EC2 User Guide).
+    pub source_dest_check: bool,
     pub private_ip: Option<IpAddr>,
     pub private_dns: Option<String>,
     /// Every address, private, public and IPv6, of every network interface.
@@ -64,72 +50,14 @@ pub enum State {
     Other(String),
 }
 
-/// EC2 did not say.
-#[derive(Debug, thiserror::Error)]
-pub enum Error {
-    #[error("EC2 denied {action}: {message}")]
-    Denied { action: &'static str, message: String },
-    #[error("EC2 failed {action}: {message}")]
-    Failed { action: &'static str, message: String },
-    /// An answer without something that EC2 always says.
-    #[error("EC2 described an instance without {what}")]
-    Incomplete { what: &'static str },
-}
-
-impl Ec2 {
-    /// A client in the region and with the credentials of `config`.
-    pub fn new(config: &SdkConfig) -> Self {
-        Self { client: Client::new(config) }
-    }
-
-    /// Every instance that is tagged `tag.0 = tag.1`, in `vpc` (or anywhere: a terminated instance
-    /// is in none) and in one of `states` (all, if empty), whatever number of pages that takes.
-    pub async fn instances(
-        &self,
-        vpc: Option<&str>,
-        tag: (&str, &str),
-        states: &[State],
-    ) -> Result<Vec<Instance>, Error> {
-        let mut filters = vec![filter(&format!("tag:{}", tag.0), [tag.1])];
-        filters.extend(vpc.map(|vpc| filter("vpc-id", [vpc])));
-        if !states.is_empty() {
-            filters.push(filter("instance-state-name", states.iter().map(State::as_str)));
-        }
-        self.described(filters).await
-    }
-
-    /// The instances among `ids` that EC2 knows, wherever they are. By a filter: a list of ids
-    /// fails as a whole when EC2 does not know one of them yet (`InvalidInstanceID.NotFound`).
-    pub async fn instances_by_id(&self, ids: &[InstanceId]) -> Result<Vec<Instance>, Error> {
-        let mut found = Vec::new();
-        for batch in ids.chunks(MAX_FILTER_VALUES) {
-            let ids = batch.iter().map(InstanceId::as_str);
-            found.extend(self.described(vec![filter("instance-id", ids)]).await?);
-        }
-        Ok(found)
-    }
-
-    async fn described(&self, filters: Vec<Filter>) -> Result<Vec<Instance>, Error> {
-        let request = self.client.describe_instances().set_filters(Some(filters)).max_results(PAGE);
-        let mut pages = request.into_paginator().send();
-        let mut instances = Vec::new();
-        while let Some(page) = pages.next().await {
-            let page = page.map_err(error("ec2:DescribeInstances"))?;
-            for described in page.reservations().iter().flat_map(|it| it.instances()) {
-                instances.push(Instance::of(described)?);
-            }
-        }
-        Ok(instances)
-    }
-}
-
 impl Instance {
-    fn of(described: &Described) -> Result<Self, Error> {
+    pub(super) fn of(described: &Described) -> Result<Self, Error> {
         let id = described.instance_id().and_then(|id| id.parse().ok());
         let state = described.state().and_then(|state| state.name());
         let launched = described.launch_time().map(|at| at.as_nanos());
         let launched = launched.and_then(|at| OffsetDateTime::from_unix_timestamp_nanos(at).ok());
         let interfaces = described.network_interfaces();
+        let primary = interfaces.iter().find(|it| is_primary(it));
         let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
         let address = |text: Option<&str>| text.and_then(|text| text.parse::<IpAddr>().ok());
         let private_ip = address(described.private_ip_address());
@@ -137,12 +65,13 @@ impl Instance {
         let own = own.into_iter().chain([described.ipv6_address()]).filter_map(address);
         let names = [described.private_dns_name(), described.public_dns_name()];
         Ok(Self {
-            id: id.ok_or(Error::Incomplete { what: "an id" })?,
+            id: id.ok_or(Error::Incomplete { of: "an instance", what: "an id" })?,
             state: state.map_or_else(
-                || Err(Error::Incomplete { what: "a state" }),
+                || Err(Error::Incomplete { of: "an instance", what: "a state" }),
                 |name| Ok(State::of(name.as_str())),
             )?,
-            launched: launched.ok_or(Error::Incomplete { what: "a launch time" })?,
+            launched: launched
+                .ok_or(Error::Incomplete { of: "an instance", what: "a launch time" })?,
             vpc: text(described.vpc_id()),
             instance_profile: described.iam_instance_profile().and_then(|it| text(it.arn())),
             tags: described
@@ -155,10 +84,9 @@ impl Instance {
                 .and_then(|it| text(it.availability_zone()))
                 .unwrap_or_default(),
             instance_type: described.instance_type().map(|it| it.to_string()).unwrap_or_default(),
-            network_interface: interfaces
-                .iter()
-                .find(|it| is_primary(it))
-                .and_then(|it| text(it.network_interface_id())),
+            network_interface: primary.and_then(|it| text(it.network_interface_id())),
+            // It is on unless EC2 says that it is off.
+            source_dest_check: primary.is_none_or(|it| it.source_dest_check() != Some(false)),
             private_ip,
             private_dns: text(described.private_dns_name()),
             addresses: own.chain(interfaces.iter().flat_map(addresses)).collect(),
@@ -209,26 +137,5 @@ impl State {
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
-    }
-}
-
-fn filter<'a>(name: &str, values: impl IntoIterator<Item = &'a str>) -> Filter {
-    let values = values.into_iter().map(str::to_owned).collect();
-    Filter::builder().name(name).set_values(Some(values)).build()
-}
-
-fn error<E>(action: &'static str) -> impl Fn(E) -> Error
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-{
-    move |error| {
-        let message = match (error.code(), error.message()) {
-            (Some(code), Some(said)) => format!("{code}: {said}"),
-            _ => Chain(&error).to_string(),
-        };
-        match error.code() {
-            Some("UnauthorizedOperation" | "AuthFailure") => Error::Denied { action, message },
-            _ => Error::Failed { action, message },
-        }
     }
 }

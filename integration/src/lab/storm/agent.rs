@@ -51,15 +51,18 @@ impl Agent {
 
     /// Looks until there is a grant that counts.
     pub async fn granted(&self) -> Grant {
-        let key = self.keys.grant(&self.machine.user);
         loop {
-            if let Some(grant) = self.read::<Grant>(&key).await
-                && grant.not_after > self.machine.now()
-            {
+            if let Some(grant) = self.look().await {
                 return grant;
             }
             sleep(LOOK).await;
         }
+    }
+
+    /// The grant, if it is there and counts.
+    pub async fn look(&self) -> Option<Grant> {
+        let grant = self.read::<Grant>(&self.keys.grant(&self.machine.user)).await?;
+        (grant.not_after > self.machine.now()).then_some(grant)
     }
 
     /// Looks until there is a refusal of this request.

@@ -1,5 +1,6 @@
 //! A region with a cluster in it: bucket, roles with the shipped policies, two VPCs, configuration,
-//! and as many admitters and instances as a test wants.
+//! and as many admitters and instances as are wanted. What fails here is a mistake in the scene, and
+//! panics.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -9,10 +10,6 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
-use integration::region::ec2::{IMAGE_X86_64, InstanceState, LaunchSpec, Order, ProfileSpec, Tags};
-use integration::region::inprocess::InProcess;
-use integration::region::s3::Versioning;
-use integration::region::{Profile, Region, Settings};
 use sha2::{Digest, Sha256};
 use time::OffsetDateTime;
 use time::macros::datetime;
@@ -26,6 +23,14 @@ use windlass::pki::{CertificateAuthority, PrivateKey};
 use windlass::policies::CLUSTER_TAG;
 
 use super::cluster::{config, networks};
+use crate::region::ec2::{
+    IMAGE_X86_64, InstanceState, InterfaceSpec, LaunchSpec, Order, ProfileSpec, Tags,
+};
+use crate::region::inprocess::InProcess;
+use crate::region::s3::Versioning;
+use crate::region::{Profile, Region, Settings, State};
+
+pub use super::cluster::tag_route_tables;
 
 pub const NOON: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 pub const BUCKET: &str = "acme-kubernetes";
@@ -37,11 +42,29 @@ pub const WORKERS: &str = "workers";
 /// Workers by their policy, but listed for no group.
 pub const STRANGERS: &str = "strangers";
 
-/// The admission window of group `workers`.
+/// The usual admission window.
 pub const WINDOW: Duration = Duration::from_secs(60);
 
-/// How long a first certificate lives.
+/// How long a first certificate usually lives.
 pub const LIFETIME: Duration = Duration::from_secs(600);
+
+/// What may be other than usual.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    pub now: OffsetDateTime,
+    pub seed: u64,
+    pub latency: Profile,
+    /// The API server's URL.
+    pub endpoint: String,
+    /// The pod network; a node gets a /24.
+    pub pods: &'static str,
+    /// How long after its launch an instance may ask.
+    pub window: Duration,
+    /// How long a first certificate lives.
+    pub lifetime: Duration,
+    /// AWS' quota, and what the configuration says that it is.
+    pub routes_per_table: usize,
+}
 
 /// A region and what was put there.
 #[derive(Clone)]
@@ -63,10 +86,13 @@ pub struct Launch {
     /// Into the cluster's VPC, or another one.
     pub in_cluster_vpc: bool,
     pub tagged: bool,
+    /// How many network interfaces it has, all in one subnet.
+    pub interfaces: u32,
 }
 
 impl Launch {
-    pub const WORKER: Self = Self { role: WORKERS, in_cluster_vpc: true, tagged: true };
+    pub const WORKER: Self =
+        Self { role: WORKERS, in_cluster_vpc: true, tagged: true, interfaces: 1 };
 }
 
 /// An instance and its way into AWS.
@@ -77,17 +103,33 @@ pub struct Machine {
     pub wire: Wire,
 }
 
+impl Setting {
+    pub fn usual(seed: u64, latency: Profile) -> Self {
+        Self {
+            now: NOON,
+            seed,
+            latency,
+            endpoint: "https://api.prod.example:6443".to_owned(),
+            pods: "10.128.0.0/16",
+            window: WINDOW,
+            lifetime: LIFETIME,
+            routes_per_table: 500,
+        }
+    }
+}
+
 impl Scene {
     pub fn new(seed: u64, latency: Profile) -> Self {
-        Self::at(NOON, seed, latency, "https://api.prod.example:6443")
+        Self::with(&Setting::usual(seed, latency))
     }
 
-    /// As [`Scene::new`], at another time and with an API server.
-    pub fn at(now: OffsetDateTime, seed: u64, latency: Profile, endpoint: &str) -> Self {
+    pub fn with(setting: &Setting) -> Self {
+        let Setting { now, seed, latency, .. } = *setting;
         let region = Region::new(Settings { latency, ..Settings::new(seed, now) });
+        region.with(|state, _| state.ec2.routes_per_table = setting.routes_per_table);
         let authority = CertificateAuthority::make("kubernetes", now).expect("an authority");
         let (vpc, subnet, other_subnet) = networks(&region);
-        let config = |group| config(&region, group, &vpc, endpoint, &authority);
+        let config = |group| config(&region, group, &vpc, setting, &authority);
         let (control_plane, workers) = (config(CONTROL_PLANE), config(WORKERS));
         let keys = Keys::of(CLUSTER);
         let revisions = region.with(|state, now| {
@@ -118,13 +160,19 @@ impl Scene {
     /// Launches one instance, pending from now on.
     pub fn launch(&self, launch: Launch) -> InstanceId {
         let tags = launch.tagged.then(|| (CLUSTER_TAG.to_owned(), CLUSTER.to_owned()));
+        let tags = Tags::from_iter(tags);
         let subnet = if launch.in_cluster_vpc { &self.subnet } else { &self.other_subnet };
+        let interface = |device_index| InterfaceSpec {
+            device_index,
+            subnet: Some(subnet.clone()),
+            ..InterfaceSpec::default()
+        };
         let spec = LaunchSpec {
             image: Some(IMAGE_X86_64.to_owned()),
             instance_type: Some("m5.large".to_owned()),
-            subnet: Some(subnet.clone()),
+            interfaces: (0..launch.interfaces).map(interface).collect(),
             profile: Some(ProfileSpec::Name(launch.role.to_owned())),
-            tags: [("instance".to_owned(), Tags::from_iter(tags))].into(),
+            tags: ["instance", "network-interface"].map(|it| (it.to_owned(), tags.clone())).into(),
             ..LaunchSpec::default()
         };
         let launched = self.region.with(|state, now| {
@@ -132,6 +180,18 @@ impl Scene {
             state.ec2.launch(&mut state.ids, &state.iam, &order).expect("room for an instance")
         });
         launched[0].parse().expect("an instance id")
+    }
+
+    /// So many tagged route tables more in the cluster's VPC.
+    pub fn add_route_tables(&self, more: usize) {
+        self.region.with(|state, _| {
+            let State { ec2, ids, .. } = state;
+            let vpc = ec2.subnet(&self.subnet).expect("the subnet").vpc.clone();
+            for _ in 0..more {
+                ec2.create_route_table(ids, &vpc).expect("a table");
+            }
+            tag_route_tables(ec2, &vpc, CLUSTER);
+        });
     }
 
     pub fn terminate(&self, instance: &InstanceId) {
@@ -217,6 +277,11 @@ impl Scene {
             let found = state.ec2.instance(instance.as_str()).expect("an instance");
             found.address.to_string()
         })
+    }
+
+    /// Whether there is an object of that key now.
+    pub fn has(&self, key: &str) -> bool {
+        self.region.with(|state, _| state.s3.object(BUCKET, key).is_some())
     }
 
     /// Every content that the key ever had, oldest first; none where it was deleted.
