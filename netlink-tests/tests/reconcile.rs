@@ -47,7 +47,6 @@ fn half_of_a_state_that_a_killed_run_left_is_taken_over() {
         let half = PodNetwork {
             routes: all[..all.len() / 2].iter().cloned().collect(),
             rules: wanted.rules.iter().skip(2).cloned().collect(),
-            ..wanted.clone()
         };
         changes(&half).await;
         let missing = all.len() - half.routes.len() + 2;
