@@ -163,8 +163,11 @@ mod tests {
 
     #[test]
     fn every_command_in_the_documentation_is_one() {
-        let documented =
-            [include_str!("../../../docs/operating.md"), include_str!("../../../docs/policies.md")];
+        let documented = [
+            include_str!("../../../README.md"),
+            include_str!("../../../docs/operating.md"),
+            include_str!("../../../docs/policies.md"),
+        ];
         let mut count = 0;
         for example in documented.iter().flat_map(|text| text.lines()).filter_map(words) {
             let parsed = whole().try_get_matches_from(&example);
