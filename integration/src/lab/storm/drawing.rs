@@ -26,7 +26,7 @@ const PHASES: [(&str, &str); 5] = [
     ("turn", "waits for its turn at EC2's throttle"),
     ("routes", "its routes are made"),
     ("grant", "signed, and read by the node"),
-    ("leased", "from here it holds a pod CIDR"),
+    ("leased", "holds a pod CIDR"),
 ];
 
 const STYLE: &str = ".floor{stroke:#1f2933;stroke-dasharray:5 3;stroke-width:1.5}.killed{stroke:#b3261e;stroke-dasharray:2 3;stroke-width:1.5}\
