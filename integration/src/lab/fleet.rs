@@ -174,6 +174,10 @@ impl Machine {
     }
 }
 
+/// A container has no firmware and brings no kernel up. A machine of EC2's does, after EC2 calls it
+/// running, and takes longer for it than EC2 for taking routes to it.
+const FIRMWARE_AND_KERNEL: Duration = Duration::from_secs(2);
+
 struct Running {
     node: Arc<Node>,
     attachment: Attachment,
@@ -221,6 +225,7 @@ impl Room {
         };
         let provisioning = Provisioning::start(self.router.namespace(), offer)?;
         let (room, spec) = (self.clone(), self.spec(&instance, &namespace));
+        tokio::time::sleep(FIRMWARE_AND_KERNEL).await;
         let node = tokio::task::spawn_blocking(move || Node::start(&room.program, spec)).await??;
         Ok(Running { node: Arc::new(node), attachment, provisioning })
     }
