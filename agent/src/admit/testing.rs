@@ -8,7 +8,7 @@ use time::macros::datetime;
 use crate::client::ec2::{Instance, Route, RouteTable, State, Target};
 use crate::config::{
     Admission, Api, Boot, Cluster, Drain, Hooks, Kubelet, MaxPods, Network, Node, NodeConfig,
-    NodeNames, Registry, ReservedFormula, Role, WhenRefused,
+    NodeNames, Registry, ReservedFormula, Role,
 };
 use crate::exchange::Request;
 use crate::pki::{PrivateKey, Subject};
@@ -86,9 +86,13 @@ pub fn config() -> NodeConfig {
             overrides: BTreeMap::new(),
         },
         registry: Registry { mirrors: BTreeMap::new() },
-        hooks: Hooks { launch: None, termination: None },
+        hooks: Hooks {
+            launch: None,
+            termination: None,
+            termination_timeout: Duration::from_secs(30),
+        },
         boot: Boot { deadline: Duration::from_secs(300) },
-        drain: Drain { when_refused: WhenRefused::Wait },
+        drain: Drain::default(),
     }
 }
 

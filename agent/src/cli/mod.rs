@@ -87,6 +87,13 @@ impl Failure {
         }
     }
 
+    /// What went wrong, where it does not matter whether another try may succeed.
+    pub fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Failed(error) | Self::Configuration(error) => error,
+        }
+    }
+
     /// What went wrong.
     pub fn error(&self) -> &anyhow::Error {
         match self {

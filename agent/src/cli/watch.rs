@@ -4,6 +4,7 @@ use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
+use crate::client::Wire;
 use crate::host::Machine;
 use crate::watch;
 
@@ -36,5 +37,5 @@ pub async fn run(_: Args) -> Result<(), Failure> {
             _ = interrupt.recv() => {}
         }
     };
-    watch::watch(&Machine::this(), stop).await
+    watch::watch(&Machine::this(), &Wire::real()?, stop).await
 }

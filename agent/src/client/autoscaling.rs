@@ -1,5 +1,5 @@
-//! Lifecycle hooks of Auto Scaling: the one call by which an instance says that it is ready, or
-//! that it will not be.
+//! Lifecycle hooks of Auto Scaling: the call by which an instance says that the group may go on, and
+//! the one by which it asks for more time.
 //!
 //! Source: "Amazon EC2 Auto Scaling lifecycle hooks" (Amazon EC2 Auto Scaling User Guide).
 
@@ -27,21 +27,20 @@ pub enum Verdict {
     Abandon,
 }
 
-/// What completing a hook found.
+/// What a call for an action found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Completed {
-    /// The action was pending and is complete now.
+    /// The action was pending, and the call took effect.
     Now,
     /// There is no pending action: it was completed before, or it timed out.
     Already,
 }
 
-/// Auto Scaling did not take the verdict.
+/// Auto Scaling did not take the call.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "autoscaling:CompleteLifecycleAction for hook `{hook}` of Auto Scaling group `{group}`: {message}"
-)]
+#[error("autoscaling:{action} for hook `{hook}` of Auto Scaling group `{group}`: {message}")]
 pub struct Error {
+    action: &'static str,
     hook: String,
     group: String,
     message: String,
@@ -65,7 +64,22 @@ impl Hook {
         let call = call.auto_scaling_group_name(&self.group).lifecycle_hook_name(&self.name);
         let call =
             call.instance_id(self.instance.as_str()).lifecycle_action_result(verdict.as_str());
-        match call.send().await {
+        self.ended("CompleteLifecycleAction", call.send().await)
+    }
+
+    /// Asks for as much time again as the hook gives.
+    pub async fn heartbeat(&self) -> Result<Completed, Error> {
+        let call = self.client.record_lifecycle_action_heartbeat();
+        let call = call.auto_scaling_group_name(&self.group).lifecycle_hook_name(&self.name);
+        let call = call.instance_id(self.instance.as_str());
+        self.ended("RecordLifecycleActionHeartbeat", call.send().await)
+    }
+
+    fn ended<T, E>(&self, action: &'static str, sent: Result<T, E>) -> Result<Completed, Error>
+    where
+        E: ProvideErrorMetadata + std::error::Error,
+    {
+        match sent {
             Ok(_) => Ok(Completed::Now),
             Err(error) if nothing_pending(error.code(), error.message()) => Ok(Completed::Already),
             Err(error) => {
@@ -73,7 +87,8 @@ impl Hook {
                     (Some(code), Some(said)) => format!("{code}: {said}"),
                     _ => Chain(error).to_string(),
                 };
-                Err(Error { hook: self.name.clone(), group: self.group.clone(), message })
+                let (hook, group) = (self.name.clone(), self.group.clone());
+                Err(Error { action, hook, group, message })
             }
         }
     }

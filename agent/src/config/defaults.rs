@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::{Boot, Drain, Kubelet, MaxPods, NodeNames, ReservedFormula, Role, WhenRefused};
+use super::{
+    Boot, Drain, Kubelet, MaxPods, NodeNames, OnRebalance, ReservedFormula, Role, Treatment,
+    WhenRefused,
+};
 
 pub(super) const NODE_NAMES: NodeNames = NodeNames::InstanceId;
 
@@ -56,9 +59,21 @@ impl Default for Boot {
     }
 }
 
+/// The least that Auto Scaling takes for a hook: heartbeats that keep such a hook keep any.
+pub(super) const TERMINATION_TIMEOUT: Duration = Duration::from_secs(30);
+
 impl Default for Drain {
-    /// A disruption budget is somebody's promise: it is broken only where the operator says so.
+    /// A disruption budget is somebody's promise: it is broken only where the operator says so. A
+    /// quarter of an hour is what kops gives a node. Load balancers of AWS stop sending within
+    /// seconds of a deregistration, and a controller must hear of the label first.
     fn default() -> Self {
-        Self { when_refused: WhenRefused::Wait }
+        Self {
+            when_refused: WhenRefused::Wait,
+            deadline: Duration::from_secs(15 * 60),
+            deregistration_delay: Duration::from_secs(30),
+            on_rebalance: OnRebalance::Cordon,
+            bare_pods: Treatment::Evict,
+            local_data: Treatment::Evict,
+        }
     }
 }

@@ -185,6 +185,9 @@ pub struct Hooks {
     pub launch: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub termination: Option<String>,
+    /// The termination hook's `HeartbeatTimeout`, or less.
+    #[serde(with = "seconds")]
+    pub termination_timeout: Duration,
 }
 
 /// Limits of a boot.
@@ -195,10 +198,38 @@ pub struct Boot {
     pub deadline: Duration,
 }
 
-/// What happens to pods that may not be evicted in time.
+/// How pods leave before their node does.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Drain {
+    /// What happens to pods that may not be evicted in time.
     pub when_refused: WhenRefused,
+    /// What a drain may take where AWS sets no earlier end.
+    #[serde(with = "seconds")]
+    pub deadline: Duration,
+    /// What load balancers need to let go of a node.
+    #[serde(with = "seconds")]
+    pub deregistration_delay: Duration,
+    pub on_rebalance: OnRebalance,
+    /// Pods that no controller makes anew.
+    pub bare_pods: Treatment,
+    /// Pods with data in an `emptyDir`.
+    pub local_data: Treatment,
+}
+
+/// What a rebalance recommendation is taken for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnRebalance {
+    Cordon,
+    Drain,
+}
+
+/// Whether pods that lose something by it are evicted, or end with the instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Treatment {
+    Evict,
+    Keep,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

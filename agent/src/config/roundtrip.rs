@@ -54,10 +54,16 @@ fn any_config(rng: &mut Rng) -> NodeConfig {
         hooks: Hooks {
             launch: rng.bool().then(|| pick(rng, &["launch", "a-b_c/d"])),
             termination: rng.bool().then(|| "terminate".to_owned()),
+            termination_timeout: Duration::from_secs(rng.u64(30..=7200)),
         },
         boot: Boot { deadline: Duration::from_secs(rng.u64(5..7200)) },
         drain: Drain {
             when_refused: if rng.bool() { WhenRefused::Wait } else { WhenRefused::Delete },
+            deadline: Duration::from_secs(rng.u64(10..172_800)),
+            deregistration_delay: Duration::from_secs(rng.u64(0..3600)),
+            on_rebalance: if rng.bool() { OnRebalance::Cordon } else { OnRebalance::Drain },
+            bare_pods: if rng.bool() { Treatment::Evict } else { Treatment::Keep },
+            local_data: if rng.bool() { Treatment::Evict } else { Treatment::Keep },
         },
     }
 }

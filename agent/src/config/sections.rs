@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use super::entry::Entry;
 use super::raw::Section;
-use super::{Boot, Cluster, Drain, Hooks, NodeNames, Registry, Role, WhenRefused, defaults, rules};
+use super::{
+    Boot, Cluster, Drain, Hooks, NodeNames, OnRebalance, Registry, Role, Treatment, WhenRefused,
+    defaults, rules,
+};
 
 /// The table `[cluster]`.
 pub(super) fn cluster(section: &Section<'_>) -> Option<Cluster> {
@@ -107,7 +110,11 @@ fn mirror(entry: Entry<'_>) -> Option<String> {
 pub(super) fn hooks(section: &Section<'_>) -> Option<Hooks> {
     let launch = section.or("launch", None, |entry| rules::hook(entry).map(Some));
     let termination = section.or("termination", None, |entry| rules::hook(entry).map(Some));
-    Some(Hooks { launch: launch?, termination: termination? })
+    // As Auto Scaling's PutLifecycleHook bounds `HeartbeatTimeout`.
+    let within = Duration::from_secs(30)..=Duration::from_secs(7200);
+    let timeout = section
+        .or("termination_timeout", defaults::TERMINATION_TIMEOUT, |entry| entry.duration(within));
+    Some(Hooks { launch: launch?, termination: termination?, termination_timeout: timeout? })
 }
 
 /// The table `[boot]`; what it does not say is as in `base`.
@@ -122,7 +129,27 @@ pub(super) fn drain(section: &Section<'_>, base: Drain) -> Option<Drain> {
     let when_refused = section.or("when_refused", base.when_refused, |entry| {
         entry.choice(&[("wait", WhenRefused::Wait), ("delete", WhenRefused::Delete)])
     });
-    Some(Drain { when_refused: when_refused? })
+    let deadline = section.or("deadline", base.deadline, |entry| {
+        entry.duration(Duration::from_secs(10)..=minutes(48 * 60))
+    });
+    let delay = section.or("deregistration_delay", base.deregistration_delay, |entry| {
+        entry.duration(Duration::ZERO..=minutes(60))
+    });
+    let on_rebalance = section.or("on_rebalance", base.on_rebalance, |entry| {
+        entry.choice(&[("cordon", OnRebalance::Cordon), ("drain", OnRebalance::Drain)])
+    });
+    let treatment =
+        |entry: Entry<'_>| entry.choice(&[("evict", Treatment::Evict), ("keep", Treatment::Keep)]);
+    let bare_pods = section.or("bare_pods", base.bare_pods, treatment);
+    let local_data = section.or("local_data", base.local_data, treatment);
+    Some(Drain {
+        when_refused: when_refused?,
+        deadline: deadline?,
+        deregistration_delay: delay?,
+        on_rebalance: on_rebalance?,
+        bare_pods: bare_pods?,
+        local_data: local_data?,
+    })
 }
 
 const fn minutes(minutes: u64) -> Duration {

@@ -3,10 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use tokio::time::Instant;
+
 use crate::plan::network::{Route, Rule};
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Folder {
+    /// Its kernel's boot, by the clock that a test may hold.
+    pub booted: Instant,
     /// Running units and since when.
     pub units: BTreeMap<String, SystemTime>,
     pub routes: Vec<Route>,
@@ -15,4 +19,17 @@ pub(super) struct Folder {
     pub packet_filter: Option<String>,
     /// In the words of a shell.
     pub log: Vec<String>,
+}
+
+impl Default for Folder {
+    fn default() -> Self {
+        Self {
+            booted: Instant::now(),
+            units: BTreeMap::new(),
+            routes: Vec::new(),
+            rules: Vec::new(),
+            packet_filter: None,
+            log: Vec::new(),
+        }
+    }
 }

@@ -93,6 +93,20 @@ impl Machine {
         self.path("/run/systemd/container").exists()
     }
 
+    /// Since the kernel's boot, the time that it slept included (`CLOCK_BOOTTIME`).
+    pub fn since_boot(&self) -> anyhow::Result<Duration> {
+        match &self.effects {
+            Effects::Real => Ok(Duration::from(clock_gettime(ClockId::CLOCK_BOOTTIME)?)),
+            Effects::Kept(folder) => Ok(lock(folder).booted.elapsed()),
+        }
+    }
+
+    /// Another one for each boot of the kernel (random(4), `boot_id`).
+    pub fn boot_id(&self) -> anyhow::Result<String> {
+        let kept = "/proc/sys/kernel/random/boot_id";
+        Ok(self.read_text(kept)?.unwrap_or_default().trim().to_owned())
+    }
+
     /// The kernel's boot; in a container, whose kernel booted long before, PID 1's start.
     pub fn origin(&self) -> anyhow::Result<Origin> {
         if let Effects::Kept(_) = self.effects {

@@ -1,49 +1,119 @@
-//! `windlass watch`: what has to go on for as long as the node runs. Loops that make the plan which
-//! `boot` made, and call the same `ensure_*`; today one of them, which keeps the pod network.
+//! `windlass watch`: what has to go on for as long as the node runs. One loop keeps the pod network:
+//! it makes the plan which `boot` made, and calls the same `ensure_*`. The other lets the node go when
+//! AWS announces its end.
 //!
-//! It asks nobody beyond this machine, builds no client, and starts from what boot left on disk:
-//! whatever is away when it starts, it keeps the node's network.
+//! Both start from what boot left on disk. The first asks nobody beyond this machine: whatever is
+//! away, the node's network is kept.
 
+pub mod drain;
 mod look;
 pub mod network;
 mod pace;
 mod said;
 mod strife;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use anyhow::Context;
+use nix::fcntl::{Flock, FlockArg};
 use sd_notify::NotifyState;
+use tokio::time::sleep;
 
 pub use self::look::Look;
 pub use self::said::{Line, Said, Tally};
 pub use self::strife::Quarrel;
 
+use self::drain::Drainer;
 use self::network::{Keeper, Keeping};
+use crate::boot::Basis;
 use crate::cli::Failure;
+use crate::client::Wire;
 use crate::host::Machine;
 
 /// Between two looks when nothing happens. What the kernel tells of is put back long before; this
 /// finds what it does not tell of: a file, `accept_ra`, nftables where it has no such messages.
 const SELDOM: Duration = Duration::from_secs(60);
 
-/// Until told to stop, which it does at once: nothing of what it keeps needs it to be said farewell.
-pub async fn watch(machine: &Machine, stop: impl Future<Output = ()>) -> Result<(), Failure> {
+/// After letting the node go could not even begin.
+const DRAINER_AGAIN: Duration = Duration::from_secs(10);
+
+/// Held by the one that runs: two would both complete the hook.
+const LOCK: &str = "/run/windlass/watch.lock";
+
+/// Until told to stop, which it does at once: nothing of what it keeps needs it to be said farewell,
+/// and a drain goes on in the next run.
+pub async fn watch(
+    machine: &Machine,
+    wire: &Wire,
+    stop: impl Future<Output = ()>,
+) -> Result<(), Failure> {
+    let _lock = lock(machine)?;
     let seldom = SELDOM.min(watchdog().map_or(SELDOM, |within| within / 2));
     let mut keeper = Keeper::new(machine, Keeping { seldom, buffer_bytes: None })?;
     let mut said = Said::default();
+    let leaving = Status::default();
     let keep = async {
         loop {
             let look = keeper.next().await?;
             said.lines(&look).iter().for_each(Line::log);
-            alive(&said.to_string());
+            alive(&leaving.beside(&said.to_string()));
         }
     };
     tokio::select! {
         failed = keep => failed,
+        never = leave(machine, wire, &leaving) => match never {},
         () = stop => {
             let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
             Ok(())
         }
+    }
+}
+
+/// Whatever becomes of it, the network is kept.
+async fn leave(machine: &Machine, wire: &Wire, status: &Status) -> std::convert::Infallible {
+    loop {
+        let run = async {
+            let basis = Basis::kept(machine).map_err(Failure::into_error)?;
+            Drainer::new(machine, wire, &basis, status.clone()).await?.run().await
+        };
+        let Err(error) = run.await;
+        tracing::error!("this node would not be drained now: {error:#}");
+        sleep(DRAINER_AGAIN).await;
+    }
+}
+
+fn lock(machine: &Machine) -> anyhow::Result<Flock<std::fs::File>> {
+    let path = machine.path(LOCK);
+    let opened = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    let opened = opened.and_then(|()| std::fs::File::create(&path));
+    let file = opened.with_context(|| format!("opening {LOCK}"))?;
+    Flock::lock(file, FlockArg::LockExclusiveNonblock).map_err(|(_, errno)| {
+        anyhow::anyhow!(
+            "another `windlass watch` holds {LOCK}: {errno}\n\
+             hint: `systemctl status windlass-watch` shows the one that systemd started"
+        )
+    })
+}
+
+/// What the drain has to say on the same line of `systemctl status`. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Status(Arc<Mutex<Option<String>>>);
+
+impl Status {
+    fn set(&self, said: Option<String>) {
+        let mut held = self.0.lock().expect("nobody panics while holding a line");
+        if *held != said {
+            if let Some(said) = &said {
+                let _ = sd_notify::notify(false, &[NotifyState::Status(said)]);
+            }
+            *held = said;
+        }
+    }
+
+    fn beside(&self, network: &str) -> String {
+        let held = self.0.lock().expect("nobody panics while holding a line");
+        held.as_ref().map_or_else(|| network.to_owned(), |said| format!("{said}; {network}"))
     }
 }
 

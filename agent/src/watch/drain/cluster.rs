@@ -1,0 +1,371 @@
+//! The API server, as this node's kubelet may ask it: its own Node, its own pods.
+//!
+//! Source: "Safely Drain a Node" and "API-initiated Eviction" (Kubernetes).
+
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::Context;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{Patch, PatchParams};
+use kube::client::Body;
+use kube::{Api, Client};
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::evictions::Answer;
+use super::pod::Pod;
+use super::step::NodeAnswer;
+use crate::client::Wire;
+use crate::client::apiserver::{self, Identity};
+use crate::config::Api as Endpoint;
+use crate::host::Machine;
+use crate::plan::CLIENT_CERTIFICATE;
+
+/// A request that is not answered by then has failed.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Requests for pods at a time: each needs a connection, and 110 pods are through in 14 rounds.
+const AT_ONCE: usize = 8;
+
+/// "The Node is excluded from load balancers" (Kubernetes, "Well-Known Labels").
+const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// What of the Node is ours to take back: `cordon`, or `cordon,exclude`; absent where it was
+/// somebody else who cordoned it.
+const OURS: &str = "windlass.dev/drain";
+
+/// The way to the API server. Clones share it.
+#[derive(Clone, Debug)]
+pub(super) struct Cluster {
+    machine: Machine,
+    wire: Wire,
+    endpoint: Endpoint,
+    node: String,
+    current: Arc<Mutex<Option<Current>>>,
+    /// Requests for pods.
+    places: Arc<Semaphore>,
+    /// Changes of the Node are made one after the other, in the order in which they are asked for.
+    turn: Arc<tokio::sync::Mutex<()>>,
+}
+
+/// A client, and the certificate's file that it was made with: kubelet moves a link to a new one.
+#[derive(Clone)]
+struct Current {
+    certificate: PathBuf,
+    client: Client,
+}
+
+impl std::fmt::Debug for Current {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Current({})", self.certificate.display())
+    }
+}
+
+impl Cluster {
+    pub(super) fn new(machine: &Machine, wire: &Wire, endpoint: &Endpoint, node: &str) -> Self {
+        Self {
+            machine: machine.clone(),
+            wire: wire.clone(),
+            endpoint: endpoint.clone(),
+            node: node.to_owned(),
+            current: Arc::default(),
+            places: Arc::new(Semaphore::new(AT_ONCE)),
+            turn: Arc::default(),
+        }
+    }
+
+    /// With the certificate that kubelet uses now.
+    pub(super) fn client(&self) -> anyhow::Result<Client> {
+        let link = self.machine.path(CLIENT_CERTIFICATE);
+        let certificate = std::fs::canonicalize(&link)
+            .with_context(|| format!("kubelet's certificate {CLIENT_CERTIFICATE}"))?;
+        let mut current = self.current.lock().expect("nobody panics while holding the client");
+        if let Some(current) = current.as_ref().filter(|it| it.certificate == certificate) {
+            return Ok(current.client.clone());
+        }
+        let pem = self.machine.read_text(CLIENT_CERTIFICATE)?;
+        let pem = pem.with_context(|| format!("there is no {CLIENT_CERTIFICATE}"))?;
+        // kubelet keeps both in one file.
+        let identity = Identity { certificate: pem.clone(), private_key: pem };
+        let Endpoint { endpoint, certificate_authorities, .. } = &self.endpoint;
+        let client = apiserver::connect(&self.wire, endpoint, certificate_authorities, &identity)?;
+        *current = Some(Current { certificate, client: client.clone() });
+        Ok(client)
+    }
+
+    /// No new pods; where `exclude`, load balancers leave the Node out. What was so before stays
+    /// somebody else's.
+    pub(super) async fn cordon(&self, exclude: bool) -> NodeAnswer {
+        self.change_node(|node| cordoned(node, exclude)).await
+    }
+
+    /// Takes back what is ours.
+    pub(super) async fn uncordon(&self) -> NodeAnswer {
+        self.change_node(uncordoned).await
+    }
+
+    async fn change_node(&self, change: impl Fn(&Node) -> Option<Value>) -> NodeAnswer {
+        let _turn = self.turn.lock().await;
+        let changing = async {
+            let nodes: Api<Node> = Api::all(self.client()?);
+            let node = nodes.get(&self.node).await.map_err(anyhow::Error::from)?;
+            let Some(mut patch) = change(&node) else { return Ok(()) };
+            // Somebody may cordon it in between: then it is looked at again.
+            patch["metadata"]["resourceVersion"] = json!(node.metadata.resource_version);
+            let params = PatchParams::default();
+            nodes.patch(&self.node, &params, &Patch::Merge(patch)).await?;
+            Ok::<(), anyhow::Error>(())
+        };
+        match timeout(PATIENCE, changing).await {
+            Ok(Ok(())) => NodeAnswer::Done,
+            Ok(Err(error)) if is_refusal(&error) => NodeAnswer::Refused(said(&error)),
+            Ok(Err(error)) => NodeAnswer::Failed(said(&error)),
+            Err(_) => NodeAnswer::Failed(nothing()),
+        }
+    }
+
+    /// How many volumes are attached to the Node, as it says itself.
+    pub(super) async fn volumes(&self) -> Result<usize, String> {
+        let looking = async {
+            let nodes: Api<Node> = Api::all(self.client()?);
+            let status = nodes.get(&self.node).await?.status.unwrap_or_default();
+            Ok::<usize, anyhow::Error>(status.volumes_attached.map_or(0, |it| it.len()))
+        };
+        match timeout(PATIENCE, looking).await {
+            Ok(looked) => looked.map_err(|error| said(&error)),
+            Err(_) => Err(nothing()),
+        }
+    }
+
+    /// Asks the pod to leave, where no budget forbids it.
+    pub(super) async fn evict(&self, pod: &Pod, grace: Option<Duration>) -> Answer {
+        let Pod { namespace, name, .. } = pod;
+        let body = json!({
+            "apiVersion": "policy/v1", "kind": "Eviction",
+            "metadata": { "namespace": namespace, "name": name },
+            "deleteOptions": options(pod, grace),
+        });
+        let path = format!("/api/v1/namespaces/{namespace}/pods/{name}/eviction");
+        self.ask(http::Method::POST, path, body).await
+    }
+
+    /// Ends the pod, whoever forbids it.
+    pub(super) async fn delete(&self, pod: &Pod, grace: Duration) -> Answer {
+        let path = format!("/api/v1/namespaces/{}/pods/{}", pod.namespace, pod.name);
+        self.ask(http::Method::DELETE, path, options(pod, Some(grace))).await
+    }
+
+    /// Something happened to the Node. That it cannot be written hinders nothing.
+    pub(super) async fn event(&self, warning: bool, reason: &str, message: &str) {
+        let now = OffsetDateTime::from(self.wire.time.now());
+        let body = event(&self.node, now, warning, reason, message);
+        let path = "/api/v1/namespaces/default/events".to_owned();
+        if let Answer::Failed(said) = self.ask(http::Method::POST, path, body).await {
+            tracing::debug!("event {reason}: {said}");
+        }
+    }
+
+    async fn ask(&self, method: http::Method, path: String, body: Value) -> Answer {
+        let Ok(_place) = self.places.acquire().await else {
+            return Answer::Failed("this program ends".to_owned());
+        };
+        match timeout(PATIENCE, self.send(method, path, body)).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(error)) => Answer::Failed(said(&error)),
+            Err(_) => Answer::Failed(nothing()),
+        }
+    }
+
+    async fn send(
+        &self,
+        method: http::Method,
+        path: String,
+        body: Value,
+    ) -> anyhow::Result<Answer> {
+        let request = http::Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(Body::from(serde_json::to_vec(&body)?))?;
+        let response = self.client()?.send(request).await?;
+        let (head, body) = response.into_parts();
+        let body = body.collect_bytes().await?;
+        let again = head.headers.get(http::header::RETRY_AFTER).and_then(|it| it.to_str().ok());
+        let again = again.and_then(|seconds| seconds.parse().ok()).map(Duration::from_secs);
+        Ok(answer(head.status.as_u16(), again, &body))
+    }
+}
+
+fn answer(status: u16, again: Option<Duration>, body: &[u8]) -> Answer {
+    let said = || {
+        let status: Value = serde_json::from_slice(body).unwrap_or_default();
+        let message = status["message"].as_str().unwrap_or("without a message").to_owned();
+        let causes = status["details"]["causes"].as_array();
+        let causes = causes.into_iter().flatten().filter_map(|cause| cause["message"].as_str());
+        causes.fold(message, |said, cause| format!("{said} {cause}"))
+    };
+    match status {
+        200..=299 => Answer::Granted,
+        // Of its UID: another pod has the name now.
+        404 | 409 => Answer::Gone,
+        429 => Answer::Refused { again, said: said() },
+        status => Answer::Failed(format!("{status}: {}", said())),
+    }
+}
+
+/// Only this pod, not one that has its name by then.
+fn options(pod: &Pod, grace: Option<Duration>) -> Value {
+    let mut options = json!({
+        "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": pod.uid },
+    });
+    if let Some(grace) = grace {
+        options["gracePeriodSeconds"] = json!(grace.as_secs());
+    }
+    options
+}
+
+fn cordoned(node: &Node, exclude: bool) -> Option<Value> {
+    let ours = node.metadata.annotations.as_ref().and_then(|it| it.get(OURS));
+    let ours = ours.map(String::as_str).unwrap_or_default();
+    let unschedulable = node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true);
+    let excluded = node.metadata.labels.as_ref().is_some_and(|it| it.contains_key(EXCLUDED));
+    let mut list: Vec<&str> = ours.split(',').filter(|it| !it.is_empty()).collect();
+    let mut patch = json!({ "metadata": {} });
+    if !unschedulable {
+        patch["spec"] = json!({ "unschedulable": true });
+        list.push("cordon");
+    }
+    if exclude && !excluded {
+        // Whatever the value, the label excludes.
+        patch["metadata"]["labels"] = json!({ EXCLUDED: "true" });
+        list.push("exclude");
+    }
+    list.sort_unstable();
+    list.dedup();
+    let list = list.join(",");
+    if list != ours {
+        patch["metadata"]["annotations"] = json!({ OURS: list });
+    }
+    (patch != json!({ "metadata": {} })).then_some(patch)
+}
+
+fn uncordoned(node: &Node) -> Option<Value> {
+    let ours = node.metadata.annotations.as_ref()?.get(OURS)?;
+    let ours = |what| ours.split(',').any(|it| it == what);
+    let mut patch = json!({ "metadata": { "annotations": { OURS: null } } });
+    if ours("cordon") {
+        patch["spec"] = json!({ "unschedulable": null });
+    }
+    if ours("exclude") {
+        patch["metadata"]["labels"] = json!({ EXCLUDED: null });
+    }
+    Some(patch)
+}
+
+/// As kubelet writes its own; the Node's name is its UID there.
+fn event(node: &str, now: OffsetDateTime, warning: bool, reason: &str, message: &str) -> Value {
+    let at = now.format(&time::format_description::well_known::Rfc3339).unwrap_or_default();
+    json!({
+        "apiVersion": "v1", "kind": "Event",
+        "metadata": { "generateName": format!("{node}."), "namespace": "default" },
+        "involvedObject": { "apiVersion": "v1", "kind": "Node", "name": node, "uid": node },
+        "reason": reason, "message": message,
+        "type": if warning { "Warning" } else { "Normal" },
+        "source": { "component": "windlass", "host": node },
+        "firstTimestamp": at, "lastTimestamp": at, "count": 1,
+    })
+}
+
+/// That the server would say the same again.
+fn is_refusal(error: &anyhow::Error) -> bool {
+    let status = error.downcast_ref().and_then(|error| match error {
+        kube::Error::Api(status) => Some(status.code),
+        _ => None,
+    });
+    matches!(status, Some(400 | 403 | 404 | 422))
+}
+
+fn said(error: &anyhow::Error) -> String {
+    format!("{error:#}")
+}
+
+fn nothing() -> String {
+    format!("no answer within {} s", PATIENCE.as_secs())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn node(value: Value) -> Node {
+        serde_json::from_value(value).expect("a Node")
+    }
+
+    /// What a merge patch leaves.
+    fn merged(node: &Node, patch: Option<Value>) -> Node {
+        fn merge(into: &mut Value, patch: Value) {
+            let Value::Object(patch) = patch else {
+                *into = patch;
+                return;
+            };
+            if !into.is_object() {
+                *into = json!({});
+            }
+            for (key, value) in patch {
+                match value {
+                    Value::Null => drop(into.as_object_mut().and_then(|it| it.remove(&key))),
+                    value => merge(&mut into[&key], value),
+                }
+            }
+        }
+        let mut value = serde_json::to_value(node).expect("a Node");
+        merge(&mut value, patch.unwrap_or_else(|| json!({})));
+        serde_json::from_value(value).expect("a Node")
+    }
+
+    #[test]
+    fn what_we_cordoned_is_taken_back_and_nothing_else() {
+        let plain =
+            node(json!({ "metadata": { "name": "n", "labels": { "a": "b" } }, "spec": {} }));
+        let cordoned_once = merged(&plain, cordoned(&plain, false));
+        assert_eq!(cordoned_once.spec.as_ref().and_then(|it| it.unschedulable), Some(true));
+        assert_eq!(cordoned_once.metadata.annotations.clone().expect("one")[OURS], "cordon");
+        let both = merged(&cordoned_once, cordoned(&cordoned_once, true));
+        assert_eq!(both.metadata.annotations.clone().expect("one")[OURS], "cordon,exclude");
+        assert_eq!(both.metadata.labels.clone().expect("labels")[EXCLUDED], "true");
+        assert_eq!(cordoned(&both, true), None, "a second time changes nothing");
+        let back = merged(&both, uncordoned(&both));
+        assert_eq!(back.spec.expect("a spec").unschedulable, None);
+        assert_eq!(back.metadata.labels, plain.metadata.labels);
+        assert_eq!(uncordoned(&plain), None);
+    }
+
+    #[test]
+    fn what_somebody_else_cordoned_stays_so() {
+        let theirs =
+            node(json!({ "metadata": { "name": "n" }, "spec": { "unschedulable": true } }));
+        let ours = merged(&theirs, cordoned(&theirs, true));
+        assert_eq!(ours.metadata.annotations.clone().expect("one")[OURS], "exclude");
+        let back = merged(&ours, uncordoned(&ours));
+        assert_eq!(back.spec.expect("a spec").unschedulable, Some(true));
+        assert!(!back.metadata.labels.unwrap_or_default().contains_key(EXCLUDED));
+    }
+
+    #[test]
+    fn an_answer_is_taken_for_what_it_says() {
+        let budget = br#"{"message": "Cannot evict pod as it would violate the pod's disruption budget.",
+            "details": {"causes": [{"message": "The disruption budget web needs 3 healthy pods and has 3 currently"}]}}"#;
+        let again = Some(Duration::from_secs(10));
+        let said = "Cannot evict pod as it would violate the pod's disruption budget. The disruption budget web needs 3 healthy pods and has 3 currently".to_owned();
+        assert_eq!(answer(429, again, budget), Answer::Refused { again, said });
+        assert_eq!(answer(201, None, b"{}"), Answer::Granted);
+        assert_eq!(answer(404, None, b"{}"), Answer::Gone);
+        assert_eq!(answer(409, None, b"{}"), Answer::Gone);
+        let failed = Answer::Failed("500: without a message".to_owned());
+        assert_eq!(answer(500, None, b"no json"), failed);
+    }
+}

@@ -1,0 +1,159 @@
+//! The drain on disk: written before each effect, read by the next run of the program, by
+//! `windlass status`, and by whoever wants to know why a node was cordoned.
+//!
+//! What cannot be read is put aside and said, and the drain begins anew: IMDS still announces what it
+//! is for, the Node says what we changed about it, and all that is done may be done twice.
+
+use std::fmt;
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
+
+use super::event::Moment;
+use super::state::Leaving;
+use crate::converge::ensure_file;
+use crate::exchange::InstanceId;
+use crate::host::Machine;
+
+/// Where it is kept.
+pub const JOURNAL: &str = "/var/lib/windlass/drain.json";
+
+/// The layout that is written, and the only one that is understood.
+const VERSION: u32 = 1;
+
+/// What is kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kept {
+    version: u32,
+    /// The state of a disk's other instance is not this one's.
+    pub instance: InstanceId,
+    /// The kernel's boot in which it was written.
+    boot: String,
+    /// Since that boot, by `CLOCK_BOOTTIME`.
+    since_boot: Moment,
+    pub at: Moment,
+    #[serde(with = "time::serde::rfc3339")]
+    pub time: OffsetDateTime,
+    pub leaving: Leaving,
+}
+
+/// Reads and writes it, and tells its time, which goes on over reboots.
+#[derive(Debug)]
+pub struct Journal {
+    machine: Machine,
+    instance: InstanceId,
+    boot: String,
+    /// What is added to the time since the kernel's boot.
+    ahead: Duration,
+    unwritten: bool,
+}
+
+impl Journal {
+    /// The journal, and what an earlier run left in it.
+    pub(super) fn open(
+        machine: &Machine,
+        instance: &InstanceId,
+        time: OffsetDateTime,
+    ) -> anyhow::Result<(Self, Leaving)> {
+        let boot = machine.boot_id()?;
+        let mut journal = Self {
+            machine: machine.clone(),
+            instance: instance.clone(),
+            boot,
+            ahead: Duration::ZERO,
+            unwritten: false,
+        };
+        let kept = match Kept::read(machine) {
+            Ok(kept) => kept,
+            Err(error) => {
+                tracing::error!("{error:#}; the drain begins anew{}", put_aside(machine));
+                None
+            }
+        };
+        let leaving = match kept {
+            Some(kept) if kept.instance == *instance => journal.go_on(kept, time)?,
+            Some(kept) => {
+                tracing::info!("{JOURNAL} is of {}, this is {instance}: not read", kept.instance);
+                Leaving::default()
+            }
+            None => Leaving::default(),
+        };
+        Ok((journal, leaving))
+    }
+
+    /// The time of everything in the journal.
+    pub(super) fn now(&self) -> anyhow::Result<Moment> {
+        Ok(Moment::after_boot(self.machine.since_boot()?) + self.ahead)
+    }
+
+    /// It is on disk. That it cannot be written hinders nothing: a drain that is not written down is
+    /// better than none.
+    pub(super) fn write(&mut self, leaving: &Leaving, time: OffsetDateTime) {
+        let written = self.try_write(leaving, time);
+        match &written {
+            Err(error) if !self.unwritten => {
+                tracing::error!("{error:#}; the drain goes on, and a restart would begin it anew");
+            }
+            Ok(()) if self.unwritten => tracing::info!("{JOURNAL} can be written again"),
+            _ => {}
+        }
+        self.unwritten = written.is_err();
+    }
+
+    fn try_write(&self, leaving: &Leaving, time: OffsetDateTime) -> anyhow::Result<()> {
+        let since_boot = self.machine.since_boot()?;
+        let kept = Kept {
+            version: VERSION,
+            instance: self.instance.clone(),
+            boot: self.boot.clone(),
+            since_boot: Moment::after_boot(since_boot),
+            at: Moment::after_boot(since_boot) + self.ahead,
+            time,
+            leaving: leaving.clone(),
+        };
+        let text = serde_json::to_vec_pretty(&kept).context("writing down the drain")?;
+        ensure_file(&self.machine, JOURNAL, 0o644, &text)?;
+        Ok(())
+    }
+
+    /// In another boot of the kernel the wall clock says how much later it is; one that was set back
+    /// in between says that it is no earlier.
+    fn go_on(&mut self, kept: Kept, time: OffsetDateTime) -> anyhow::Result<Leaving> {
+        let same_boot = kept.boot == self.boot;
+        let since_boot = Moment::after_boot(self.machine.since_boot()?);
+        let (then, now) = if same_boot {
+            (kept.at, kept.since_boot)
+        } else {
+            let since = Duration::try_from(time - kept.time).unwrap_or_default();
+            (kept.at + since, since_boot)
+        };
+        self.ahead = then.since(now);
+        Ok(kept.leaving.resumed(self.now()?))
+    }
+}
+
+impl Kept {
+    /// What is on disk, if anything.
+    pub fn read(machine: &Machine) -> anyhow::Result<Option<Self>> {
+        #[derive(Deserialize)]
+        struct Layout {
+            version: u32,
+        }
+        let Some(text) = machine.read(JOURNAL)? else { return Ok(None) };
+        let unreadable = || format!("{JOURNAL} is not as a drain writes it");
+        let Layout { version } = serde_json::from_slice(&text).with_context(unreadable)?;
+        anyhow::ensure!(version == VERSION, "{JOURNAL} has the layout {version}, wanted {VERSION}");
+        serde_json::from_slice(&text).map(Some).with_context(unreadable)
+    }
+}
+
+/// So that it can be looked at, and is not read again.
+fn put_aside(machine: &Machine) -> impl fmt::Display {
+    let aside = format!("{JOURNAL}.unreadable");
+    match std::fs::rename(machine.path(JOURNAL), machine.path(&aside)) {
+        Ok(()) => format!("\nhint: the file is kept as {aside}"),
+        Err(error) => format!("\nhint: {JOURNAL} could not be put aside: {error}"),
+    }
+}

@@ -1,0 +1,83 @@
+//! The pods of this node, as they come and go: one list, and one watch from there on.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::StreamExt;
+use k8s_openapi::api::core::v1 as core;
+use kube::Api;
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use tokio::sync::mpsc::Sender;
+use tokio::time::{sleep, timeout};
+
+use super::cluster::Cluster;
+use super::pod::{Pod, Uid};
+use super::step::Observation;
+
+/// The list is small: a node has at most a few hundred pods.
+const LIST: Duration = Duration::from_secs(10);
+/// Between a watch that ended and the list that replaces it.
+const AGAIN: Duration = Duration::from_secs(1);
+
+/// Tells of the pods of `node` for as long as somebody listens.
+pub(super) async fn follow(cluster: Cluster, node: String, tell: Sender<Observation>) {
+    // Said once, and once more when it is another reason.
+    let mut said = String::new();
+    while !tell.is_closed() {
+        if let Err(error) = follow_once(&cluster, &node, &tell).await {
+            let error = format!("{error:#}");
+            if error != said {
+                tracing::warn!("the pods of this node are not known now: {error}");
+                said = error;
+            }
+        }
+        sleep(AGAIN).await;
+    }
+}
+
+async fn follow_once(
+    cluster: &Cluster,
+    node: &str,
+    tell: &Sender<Observation>,
+) -> anyhow::Result<()> {
+    let pods: Api<core::Pod> = Api::all(cluster.client()?);
+    // Without this selector a kubelet may not list pods.
+    let selector = format!("spec.nodeName={node}");
+    let all = ListParams::default().fields(&selector);
+    let listed = timeout(LIST, pods.list(&all)).await.context("listing them: no answer")?;
+    let listed = listed.context("listing them")?;
+    let leave = listed.items.iter().filter_map(Pod::of).collect();
+    let version = listed.metadata.resource_version.unwrap_or_default();
+    if tell.send(Observation::Pods(leave)).await.is_err() {
+        return Ok(());
+    }
+    let params = WatchParams::default().fields(&selector);
+    let mut changes = pods.watch(&params, &version).await.context("watching them")?.boxed();
+    while let Some(change) = changes.next().await {
+        let observed = match change.context("watching them")? {
+            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => seen(&pod),
+            WatchEvent::Deleted(pod) => uid(&pod).map(Observation::PodGone),
+            WatchEvent::Bookmark(_) => None,
+            // 410: what happened since the list is forgotten.
+            WatchEvent::Error(_) => return Ok(()),
+        };
+        if let Some(observed) = observed
+            && tell.send(observed).await.is_err()
+        {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// One that has finished, or stays for another reason, does not have to leave.
+fn seen(pod: &core::Pod) -> Option<Observation> {
+    match Pod::of(pod) {
+        Some(pod) => Some(Observation::Pod(pod)),
+        None => uid(pod).map(Observation::PodGone),
+    }
+}
+
+fn uid(pod: &core::Pod) -> Option<Uid> {
+    pod.metadata.uid.clone().map(Uid)
+}

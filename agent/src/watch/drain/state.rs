@@ -1,0 +1,226 @@
+//! What is known of this node's leaving. It is written down before each effect, so everything in
+//! here outlives the program; what was under way then is begun again.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::event::{Announced, Moment};
+use super::evictions::Evictions;
+use super::rules::{Asks, Rules, WITHDRAWN_AFTER};
+
+/// Why the node leaves, and how far it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Leaving {
+    /// What was announced and is not withdrawn, in the order in which it was seen.
+    pub events: Vec<Event>,
+    pub state: State,
+}
+
+/// An announcement that was taken.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Event {
+    #[serde(flatten)]
+    pub announced: Announced,
+    pub seen: Moment,
+    /// From when on it is acted upon.
+    pub from: Moment,
+    /// Until when pods have time.
+    pub end: Moment,
+    /// Since when it is not announced any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub absent_since: Option<Moment>,
+    /// It was announced to an earlier run of the program, and not to this one yet.
+    #[serde(skip)]
+    pub unconfirmed: bool,
+    /// What became of our hook's action for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hook: Option<HookEnd>,
+}
+
+/// How a lifecycle action ended, as far as this node knows.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum HookEnd {
+    /// CONTINUE took effect.
+    Completed,
+    /// There was none: somebody else completed it, it timed out, or the hook has another name.
+    NothingPending,
+    /// Auto Scaling took no call until the action must have timed out.
+    GivenUp(String),
+}
+
+/// How far it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "is")]
+pub enum State {
+    /// In service.
+    #[default]
+    Serving,
+    /// No new pods come; those that are here stay.
+    Cordoned { cordon: Attempt },
+    /// Pods leave.
+    Draining(Draining),
+    /// As empty as it gets in time: the group is told to go on.
+    Completing { drained: Drained, call: Attempt, beating: bool },
+    /// Nothing is left to do but for the instance to end.
+    Left { drained: Drained },
+    /// What was announced is withdrawn or over: pods may come again.
+    Returning { uncordon: Attempt },
+}
+
+/// A drain that goes on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Draining {
+    pub began: Moment,
+    pub cordon: Attempt,
+    /// When load balancers have let go of the node; unknown until it is cordoned.
+    pub deregistered: Option<Moment>,
+    pub evictions: Evictions,
+    pub volumes: Volumes,
+    pub heartbeat: Option<Heartbeat>,
+}
+
+/// A drain that is over.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Drained {
+    pub began: Moment,
+    pub cordoned: bool,
+    pub ended: Moment,
+    pub evictions: Evictions,
+}
+
+/// The volumes of its pods that are attached still.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Volumes {
+    #[default]
+    Unknown,
+    Asked,
+    Attached {
+        count: usize,
+        again: Moment,
+    },
+    Detached,
+}
+
+/// Heartbeats of the hook's action.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub next: Moment,
+    pub under_way: bool,
+    /// None later: the action's longest life ends.
+    pub until: Moment,
+}
+
+/// Something that is asked of somebody until it succeeds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Attempt {
+    Due {
+        at: Moment,
+        failures: u32,
+    },
+    UnderWay {
+        failures: u32,
+    },
+    Done,
+    /// It was refused, and would be again.
+    Refused(String),
+}
+
+/// The pause after a failure, doubled with each that follows…
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// …up to this.
+const LONGEST_PAUSE: Duration = Duration::from_secs(8);
+
+/// What to wait after `failures` in a row.
+pub(super) fn pause(failures: u32) -> Duration {
+    (FIRST_PAUSE * 2_u32.saturating_pow(failures.saturating_sub(1).min(10))).min(LONGEST_PAUSE)
+}
+
+impl Attempt {
+    pub(super) fn due(at: Moment) -> Self {
+        Self::Due { at, failures: 0 }
+    }
+
+    /// Whether it is to begin now; it is under way from then on.
+    pub(super) fn begins(&mut self, now: Moment) -> bool {
+        match *self {
+            Self::Due { at, failures } if at <= now => {
+                *self = Self::UnderWay { failures };
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// It failed, and is to be tried again.
+    pub(super) fn failed(&mut self, now: Moment) {
+        if let Self::UnderWay { failures } = *self {
+            let failures = failures + 1;
+            *self = Self::Due { at: now + pause(failures), failures };
+        }
+    }
+
+    pub(super) fn wake(&self) -> Option<Moment> {
+        match self {
+            Self::Due { at, .. } => Some(*at),
+            _ => None,
+        }
+    }
+
+    /// The program that had it under way is no more.
+    pub(super) fn interrupted(&mut self, now: Moment) {
+        if let Self::UnderWay { failures } = *self {
+            *self = Self::Due { at: now, failures };
+        }
+    }
+}
+
+impl Event {
+    pub(super) fn new(announced: Announced, now: Moment, rules: &Rules) -> Self {
+        let from = rules.from(&announced, now);
+        let end = rules.end(&announced, from);
+        Self { announced, seen: now, from, end, absent_since: None, unconfirmed: false, hook: None }
+    }
+
+    pub(super) fn withdrawn_at(&self) -> Option<Moment> {
+        Some(self.absent_since? + WITHDRAWN_AFTER)
+    }
+
+    fn asks(&self, rules: &Rules, now: Moment) -> Option<Asks> {
+        (self.from <= now).then(|| rules.asks(self.announced.id.kind))
+    }
+
+    /// Its hook's action waits for us.
+    pub(super) fn hook_waits(&self, rules: &Rules) -> bool {
+        self.hook.is_none() && rules.has_hook(self.announced.id.kind)
+    }
+}
+
+impl Leaving {
+    /// The most that is asked for now.
+    pub(super) fn asked(&self, rules: &Rules, now: Moment) -> Option<Asks> {
+        self.events.iter().filter_map(|event| event.asks(rules, now)).max()
+    }
+
+    /// Until when pods have time: the nearest end of what asks the most.
+    pub fn end(&self, rules: &Rules, now: Moment) -> Option<Moment> {
+        let most = self.asked(rules, now);
+        let asks = |event: &&Event| most.is_some() && event.asks(rules, now) == most;
+        self.events.iter().filter(asks).map(|event| event.end).min()
+    }
+
+    /// A drain is asked for by what came after `ended`.
+    pub(super) fn is_asked_anew(&self, ended: Moment, rules: &Rules, now: Moment) -> bool {
+        let anew =
+            |event: &Event| event.from > ended && event.asks(rules, now) == Some(Asks::Drain);
+        self.events.iter().any(anew)
+    }
+
+    /// The events whose hook waits for us.
+    pub(super) fn hooks<'a>(&'a self, rules: &'a Rules) -> impl Iterator<Item = &'a Event> {
+        self.events.iter().filter(|event| event.hook_waits(rules))
+    }
+}

@@ -1,0 +1,445 @@
+//! The drain, as a function: what is known and what was observed give what is known next, and what
+//! to do. No I/O, no clock: whoever calls it writes the answer down, and then does what it says.
+//!
+//! Nothing in here assumes that an effect happened: only its observed answer counts, and an effect
+//! whose answer was lost comes again. All of them may come twice.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
+
+use std::time::Duration;
+
+use super::event::{Announced, Moment};
+use super::evictions::{Answer, Evictions, Time};
+use super::pod::{Pod, Uid};
+use super::rules::{Asks, Rules, SETTLED_AFTER, global_limit};
+use super::state::{
+    Attempt, Drained, Draining, Event, Heartbeat, HookEnd, Leaving, State, Volumes,
+};
+
+/// Something that was seen or answered.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Observation {
+    /// Time went on.
+    Tick,
+    /// All that is announced now.
+    Standing(Vec<Announced>),
+    Cordoned(NodeAnswer),
+    Uncordoned(NodeAnswer),
+    /// All pods of the node.
+    Pods(Vec<Pod>),
+    Pod(Pod),
+    PodGone(Uid),
+    /// To an eviction or a deletion.
+    Answered(Uid, Answer),
+    /// How many volumes are attached.
+    Volumes(Result<usize, String>),
+    Beaten(HookAnswer),
+    Completed(HookAnswer),
+}
+
+/// What the API server said to a change of the Node.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum NodeAnswer {
+    Done,
+    /// It would be refused again.
+    Refused(String),
+    Failed(String),
+}
+
+/// What Auto Scaling said.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum HookAnswer {
+    Done,
+    /// "No active Lifecycle Action found".
+    NothingPending,
+    Failed(String),
+}
+
+/// Something to do. Each is answered by an observation, but for `Evict` and `Delete` of a pod that is
+/// gone before.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effect {
+    /// The Node takes no new pods; where `exclude`, load balancers leave it out.
+    Cordon {
+        exclude: bool,
+    },
+    /// What we cordoned, and nobody else, takes pods again.
+    Uncordon,
+    /// `grace` is less than the pod's own.
+    Evict {
+        pod: Pod,
+        grace: Option<Duration>,
+    },
+    Delete {
+        pod: Pod,
+        grace: Duration,
+    },
+    LookAtVolumes,
+    Heartbeat,
+    /// CONTINUE for our hook.
+    Complete,
+}
+
+/// Between two looks at volumes that are attached still.
+const VOLUMES_AGAIN: Duration = Duration::from_secs(1);
+
+/// The state after `observed`, and what to do once it is written down.
+pub fn step(
+    mut leaving: Leaving,
+    observed: Observation,
+    rules: &Rules,
+    now: Moment,
+) -> (Leaving, Vec<Effect>) {
+    leaving.take(observed, rules, now);
+    leaving.forget_withdrawn(now);
+    // A state may be over as soon as it begins.
+    while leaving.turn(rules, now) {}
+    let effects = leaving.act(rules, now);
+    (leaving, effects)
+}
+
+impl Leaving {
+    /// As it goes on in another run of the program, which may be after a reboot.
+    pub fn resumed(mut self, now: Moment) -> Self {
+        for event in &mut self.events {
+            event.unconfirmed = true;
+        }
+        match &mut self.state {
+            State::Serving | State::Left { .. } => {}
+            State::Cordoned { cordon } => cordon.interrupted(now),
+            State::Returning { uncordon } => uncordon.interrupted(now),
+            State::Completing { call, beating, .. } => {
+                call.interrupted(now);
+                *beating = false;
+            }
+            State::Draining(draining) => {
+                draining.cordon.interrupted(now);
+                draining.evictions.interrupted(now);
+                draining.volumes = Volumes::Unknown;
+                if let Some(heartbeat) = &mut draining.heartbeat {
+                    heartbeat.under_way = false;
+                }
+            }
+        }
+        self
+    }
+
+    /// Whether somebody has to tell about the node's pods.
+    pub fn wants_pods(&self) -> bool {
+        matches!(self.state, State::Draining(_))
+    }
+
+    /// When time alone changes something.
+    pub fn wake(&self, rules: &Rules, now: Moment) -> Option<Moment> {
+        let events = self
+            .events
+            .iter()
+            .flat_map(|event| [Some(event.from).filter(|from| *from > now), event.withdrawn_at()]);
+        let state = match &self.state {
+            State::Serving | State::Left { .. } => None,
+            State::Cordoned { cordon } => cordon.wake(),
+            State::Returning { uncordon } => uncordon.wake(),
+            State::Completing { beating: true, .. } => None,
+            State::Completing { call, .. } => call.wake(),
+            State::Draining(draining) => {
+                let end = self.end(rules, now).unwrap_or(now);
+                draining.wake(Time { began: draining.began, now, end }, rules)
+            }
+        };
+        events.flatten().chain(state).min()
+    }
+
+    fn take(&mut self, observed: Observation, rules: &Rules, now: Moment) {
+        if let Observation::Standing(standing) = observed {
+            return self.stand(standing, rules, now);
+        }
+        let end = self.end(rules, now).unwrap_or(now);
+        match (&mut self.state, observed) {
+            (State::Cordoned { cordon }, Observation::Cordoned(answer)) => {
+                cordon.answer(answer, now)
+            }
+            (State::Returning { uncordon }, Observation::Uncordoned(answer)) => {
+                uncordon.answer(answer, now);
+            }
+            (State::Completing { beating, .. }, Observation::Beaten(_)) => *beating = false,
+            (State::Completing { .. }, Observation::Completed(answer)) => {
+                self.completed(answer, rules, now);
+            }
+            (State::Draining(draining), observed) => {
+                draining.take(observed, rules, Time { began: draining.began, now, end });
+            }
+            _ => {}
+        }
+    }
+
+    /// An announcement that was there before is the same one, whatever came between.
+    fn stand(&mut self, standing: Vec<Announced>, rules: &Rules, now: Moment) {
+        let stands =
+            |event: &Event| standing.iter().any(|announced| announced.id == event.announced.id);
+        // What an earlier run was told may have ended while there was none: its hook's name may be
+        // that of another action by now.
+        self.events.retain(|event| stands(event) || !event.unconfirmed);
+        for event in &mut self.events {
+            event.absent_since =
+                if stands(event) { None } else { event.absent_since.or(Some(now)) };
+            event.unconfirmed = false;
+        }
+        for announced in standing {
+            if !self.events.iter().any(|event| event.announced.id == announced.id) {
+                self.events.push(Event::new(announced, now, rules));
+            }
+        }
+    }
+
+    fn forget_withdrawn(&mut self, now: Moment) {
+        self.events.retain(|event| event.withdrawn_at().is_none_or(|at| at > now));
+    }
+
+    /// Goes on to the next state, where this one is over.
+    fn turn(&mut self, rules: &Rules, now: Moment) -> bool {
+        let next = self.next(rules, now);
+        let turns = next.is_some();
+        self.state = next.unwrap_or_else(|| std::mem::take(&mut self.state));
+        turns
+    }
+
+    fn next(&self, rules: &Rules, now: Moment) -> Option<State> {
+        let hook_waits = self.hooks(rules).next().is_some();
+        let draining = || State::Draining(Draining::begun(now));
+        match (&self.state, self.asked(rules, now)) {
+            (State::Serving, None) => None,
+            (State::Serving, Some(Asks::Cordon)) => {
+                Some(State::Cordoned { cordon: Attempt::due(now) })
+            }
+            (State::Serving, Some(Asks::Drain)) => Some(draining()),
+            // Waited for, so that its answer is not taken for that of a later change.
+            (State::Cordoned { cordon: change } | State::Returning { uncordon: change }, _)
+                if change.is_under_way() =>
+            {
+                None
+            }
+            (State::Cordoned { .. }, Some(Asks::Cordon)) => None,
+            (State::Cordoned { .. }, Some(Asks::Drain)) => Some(draining()),
+            (State::Returning { .. }, Some(_)) => Some(State::Serving),
+            (State::Returning { uncordon }, None) => uncordon.is_over().then_some(State::Serving),
+            (_, None) => Some(State::Returning { uncordon: Attempt::due(now) }),
+            (State::Draining(draining), Some(_)) => {
+                let late = self.end(rules, now).is_none_or(|end| end <= now);
+                (late || draining.is_over(now)).then(|| draining.ended(hook_waits, now))
+            }
+            (State::Completing { drained, .. }, Some(_)) => {
+                (!hook_waits).then(|| State::Left { drained: drained.clone() })
+            }
+            // There may be new pods since, and a hook that waits.
+            (State::Left { drained }, Some(_)) => {
+                (hook_waits || self.is_asked_anew(drained.ended, rules, now)).then(draining)
+            }
+        }
+    }
+
+    fn act(&mut self, rules: &Rules, now: Moment) -> Vec<Effect> {
+        let end = self.end(rules, now).unwrap_or(now);
+        let hook_seen = self.hooks(rules).map(|event| event.seen).min();
+        let once = |begins: bool, effect| begins.then_some(effect).into_iter().collect();
+        match &mut self.state {
+            State::Serving | State::Left { .. } => Vec::new(),
+            State::Cordoned { cordon } => {
+                once(cordon.begins(now), Effect::Cordon { exclude: false })
+            }
+            State::Returning { uncordon } => once(uncordon.begins(now), Effect::Uncordon),
+            // What is said last must be the last that Auto Scaling hears.
+            State::Completing { beating, call, .. } => {
+                once(!*beating && call.begins(now), Effect::Complete)
+            }
+            State::Draining(draining) => {
+                draining.act(Time { began: draining.began, now, end }, hook_seen, rules)
+            }
+        }
+    }
+
+    /// What Auto Scaling said to CONTINUE.
+    fn completed(&mut self, answer: HookAnswer, rules: &Rules, now: Moment) {
+        let State::Completing { call, .. } = &mut self.state else { return };
+        if !matches!(call, Attempt::UnderWay { .. }) {
+            return;
+        }
+        let timeout = rules.hook_timeout.unwrap_or_default();
+        let settled = |event: &Event| now.since(event.seen) >= SETTLED_AFTER;
+        let over = |event: &Event| now.since(event.seen) >= global_limit(timeout);
+        let mut again = false;
+        for event in self.events.iter_mut().filter(|event| event.hook_waits(rules)) {
+            event.hook = match &answer {
+                HookAnswer::Done => Some(HookEnd::Completed),
+                HookAnswer::NothingPending if settled(event) => Some(HookEnd::NothingPending),
+                HookAnswer::Failed(said) if over(event) => Some(HookEnd::GivenUp(said.clone())),
+                _ => None,
+            };
+            again |= event.hook.is_none();
+        }
+        if again {
+            call.failed(now);
+        } else {
+            *call = Attempt::Done;
+        }
+    }
+}
+
+impl Draining {
+    fn begun(now: Moment) -> Self {
+        Self {
+            began: now,
+            cordon: Attempt::due(now),
+            deregistered: None,
+            evictions: Evictions::default(),
+            volumes: Volumes::default(),
+            heartbeat: None,
+        }
+    }
+
+    fn ended(&self, hook_waits: bool, now: Moment) -> State {
+        let cordoned = self.cordon == Attempt::Done;
+        let evictions = self.evictions.clone();
+        let drained = Drained { began: self.began, cordoned, ended: now, evictions };
+        if !hook_waits {
+            return State::Left { drained };
+        }
+        let beating = self.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.under_way);
+        State::Completing { drained, call: Attempt::due(now), beating }
+    }
+
+    fn take(&mut self, observed: Observation, rules: &Rules, time: Time) {
+        let now = time.now;
+        match observed {
+            Observation::Cordoned(answer) => {
+                self.cordon.answer(answer, now);
+                if self.cordon == Attempt::Done {
+                    // At least half of the time is the pods'.
+                    let delay = rules.deregistration.min(time.end.since(now) / 2);
+                    self.deregistered.get_or_insert(now + delay);
+                }
+            }
+            Observation::Pods(pods) => self.evictions.list(pods, rules, now),
+            Observation::Pod(pod) => self.evictions.see(pod, rules, now),
+            Observation::PodGone(uid) => self.evictions.gone(&uid, now),
+            Observation::Answered(uid, answer) => self.evictions.answered(&uid, answer, now),
+            Observation::Volumes(Ok(0)) => self.volumes = Volumes::Detached,
+            Observation::Volumes(counted) => {
+                let count = counted.unwrap_or(1);
+                self.volumes = Volumes::Attached { count, again: now + VOLUMES_AGAIN };
+            }
+            Observation::Beaten(answer) => {
+                if let Some(heartbeat) = &mut self.heartbeat {
+                    heartbeat.answered(&answer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether load balancers have let go of the node, or will not because it cannot be cordoned.
+    fn may_evict(&self, now: Moment) -> bool {
+        match &self.cordon {
+            Attempt::Refused(_) => true,
+            _ => self.deregistered.is_some_and(|at| at <= now),
+        }
+    }
+
+    fn is_over(&self, now: Moment) -> bool {
+        let detached = !self.evictions.had_volumes() || self.volumes == Volumes::Detached;
+        self.may_evict(now) && self.evictions.are_over() && detached
+    }
+
+    fn act(&mut self, time: Time, hook_seen: Option<Moment>, rules: &Rules) -> Vec<Effect> {
+        let now = time.now;
+        let mut effects = Vec::new();
+        if self.cordon.begins(now) {
+            effects.push(Effect::Cordon { exclude: true });
+        }
+        if let (Some(seen), Some(timeout)) = (hook_seen, rules.hook_timeout) {
+            let heartbeat = self.heartbeat.get_or_insert_with(|| Heartbeat::of(seen, timeout));
+            effects.extend(heartbeat.begins(now, timeout).then_some(Effect::Heartbeat));
+        }
+        if self.may_evict(now) {
+            self.evictions.ask(time, rules, &mut effects);
+        }
+        if self.evictions.are_over() && self.evictions.had_volumes() && self.volumes.are_due(now) {
+            self.volumes = Volumes::Asked;
+            effects.push(Effect::LookAtVolumes);
+        }
+        effects
+    }
+
+    fn wake(&self, time: Time, rules: &Rules) -> Option<Moment> {
+        let evictions = if self.may_evict(time.now) {
+            self.evictions.wake(time, rules)
+        } else {
+            self.deregistered
+        };
+        let heartbeat = self.heartbeat.as_ref().and_then(Heartbeat::wake);
+        let volumes = match self.volumes {
+            Volumes::Attached { again, .. } => Some(again),
+            _ => None,
+        };
+        let all = [Some(time.end), self.cordon.wake(), evictions, heartbeat, volumes];
+        all.into_iter().flatten().min()
+    }
+}
+
+impl Volumes {
+    fn are_due(&self, now: Moment) -> bool {
+        match self {
+            Self::Unknown => true,
+            Self::Attached { again, .. } => *again <= now,
+            Self::Asked | Self::Detached => false,
+        }
+    }
+}
+
+impl Heartbeat {
+    /// Twice as often as the hook needs it.
+    fn of(seen: Moment, timeout: Duration) -> Self {
+        let until = seen + global_limit(timeout) - timeout;
+        Self { next: seen + timeout / 2, under_way: false, until }
+    }
+
+    fn begins(&mut self, now: Moment, timeout: Duration) -> bool {
+        let begins = !self.under_way && self.next <= now && now < self.until;
+        if begins {
+            self.under_way = true;
+            self.next = now + timeout / 2;
+        }
+        begins
+    }
+
+    fn answered(&mut self, answer: &HookAnswer) {
+        self.under_way = false;
+        // The action is over; another one begins with another event.
+        if *answer == HookAnswer::NothingPending {
+            self.until = self.next.min(self.until);
+        }
+    }
+
+    fn wake(&self) -> Option<Moment> {
+        (!self.under_way && self.next < self.until).then_some(self.next)
+    }
+}
+
+impl Attempt {
+    fn answer(&mut self, answer: NodeAnswer, now: Moment) {
+        if !matches!(self, Self::UnderWay { .. }) {
+            return;
+        }
+        match answer {
+            NodeAnswer::Done => *self = Self::Done,
+            NodeAnswer::Refused(said) => *self = Self::Refused(said),
+            NodeAnswer::Failed(_) => self.failed(now),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self, Self::Done | Self::Refused(_))
+    }
+
+    fn is_under_way(&self) -> bool {
+        matches!(self, Self::UnderWay { .. })
+    }
+}
