@@ -86,6 +86,10 @@ fn pod_sends_to(addresses: &[&str]) {
             "-c",
             "read go; set -e; ip link set eth0 up
             ip addr add 10.64.3.9/24 dev eth0; ip route add default via 10.64.3.1
+            # A packet that waits for its neighbour's address would be lost with this namespace.
+            until ip neigh show 10.64.3.1 | grep -q lladdr; do
+                echo who are you > /dev/udp/10.64.3.1/9; sleep 0.02
+            done
             for to in \"$@\"; do echo a packet > /dev/udp/$to/9; done",
             "pod",
         ])

@@ -22,6 +22,9 @@ use crate::report::{BootStep, Outcome, Report, status};
 
 /// Time for a second try after one that S3 never answered; more the report is not worth.
 const UPLOAD: Duration = Duration::from_secs(15);
+/// Until Auto Scaling begins to terminate an instance that it was told to abandon, and twice that.
+const SEE_OFF: Duration = Duration::from_secs(60);
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// For who is on the machine now, and for who comes after a reboot.
 const REPORTS: [&str; 2] = ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
 
@@ -66,16 +69,18 @@ impl Boot {
         mut known: Known,
         ended: Result<(), Stop>,
     ) -> Result<(), Stop> {
+        let mut abandoned = false;
         if let Err(stop) = &ended {
             status(&format!("failed: {:#}", stop.reason));
-            if stop.kind != Kind::Curable {
-                self.abandon(&mut known, stop).await;
-            }
+            abandoned = stop.kind != Kind::Curable && self.abandon(&mut known, stop).await;
         }
         let changed = self.recorder.steps().iter().any(|step| step.outcome != Outcome::Unchanged);
         if changed {
             let report = self.report(&known, ended.as_ref().err());
             self.keep_report(&known, report).await;
+        }
+        if abandoned {
+            see_off(&known).await;
         }
         if ended.is_ok() {
             let node = known.node.unwrap_or_default();
@@ -88,10 +93,12 @@ impl Boot {
         ended
     }
 
-    /// Auto Scaling replaces the instance.
-    async fn abandon(&self, known: &mut Known, stop: &Stop) {
-        let Some(hook) = &known.hook else { return };
-        match hook.complete(Verdict::Abandon).await {
+    /// Auto Scaling replaces the instance, where it waits for it.
+    async fn abandon(&self, known: &mut Known, stop: &Stop) -> bool {
+        let Some(hook) = &known.hook else { return false };
+        let completed = hook.complete(Verdict::Abandon).await;
+        let abandoned = matches!(completed, Ok(Completed::Now));
+        match completed {
             Ok(Completed::Now) => {
                 tracing::error!(
                     step = "hook",
@@ -111,6 +118,7 @@ impl Boot {
                 known.notes.push(error.to_string());
             }
         }
+        abandoned
     }
 
     /// The report, once the instance is known.
@@ -168,5 +176,31 @@ impl Boot {
         if let Err(error) = kept.await {
             tracing::warn!("the boot report is not everywhere it should be: {error:#}");
         }
+    }
+}
+
+/// The group also waits for the termination hook of an instance that it was told to abandon. No pod
+/// was ever here, and nobody else would complete it before it times out.
+async fn see_off(known: &Known) {
+    let termination = known.revision.as_ref().and_then(|it| it.config.hooks.termination.as_ref());
+    let (Some(launch), Some(name)) = (&known.hook, termination) else { return };
+    let hook = launch.sibling(name);
+    let completing = async {
+        loop {
+            match hook.complete(Verdict::Continue).await {
+                Ok(Completed::Now) => {
+                    return tracing::info!(step = "hook", "hook `{name}`: CONTINUE");
+                }
+                Ok(Completed::Already) => tokio::time::sleep(LOOK_AGAIN).await,
+                Err(error) => return tracing::error!(step = "hook", "{error}"),
+            }
+        }
+    };
+    if timeout(SEE_OFF, completing).await.is_err() {
+        tracing::warn!(
+            step = "hook",
+            "hook `{name}` had no pending action within {} s",
+            SEE_OFF.as_secs()
+        );
     }
 }

@@ -53,6 +53,11 @@ impl Hook {
         Self { client: Client::new(config), group, name, instance: instance.clone() }
     }
 
+    /// Another hook of the same group, for the same instance.
+    pub fn sibling(&self, name: &str) -> Self {
+        Self { name: name.to_owned(), ..self.clone() }
+    }
+
     /// The hook's name.
     pub fn name(&self) -> &str {
         &self.name

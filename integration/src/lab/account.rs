@@ -19,6 +19,7 @@ use time::OffsetDateTime;
 use windlass::policies::{self, Identity, Scope};
 
 use super::family::Family;
+use super::groups::{LAUNCH_HOOK, TERMINATION_HOOK};
 use super::public_vpc::PublicVpc;
 use crate::region::call::ServiceError;
 use crate::region::ec2::Instance;
@@ -158,7 +159,8 @@ impl Account {
             "[cluster]\nname = \"{}\"\nregion = \"{region}\"\nvpc = \"{}\"\nbucket = \"{}\"\nkms_key = \"{}\"\n\n\
              [api]\nendpoint = \"{api}\"\n\n\
              [network]\npods = {}\nservices = {}\n\n\
-             [admission]\ncertificate_lifetime = \"{}s\"\n",
+             [admission]\ncertificate_lifetime = \"{}s\"\n\n\
+             [drain]\nderegistration_delay = \"2s\"\n",
             self.cluster,
             self.vpc,
             self.bucket,
@@ -170,10 +172,8 @@ impl Account {
         for (group, kind) in GROUPS {
             let role = &self.roles[kind];
             text += &format!(
-                "\n[groups.{group}]\nrole_ids = [\"{}\"]\ninstance_profile = \"{}\"\nhooks = {{ launch = \"{}\" }}\n",
-                role.id,
-                role.profile,
-                super::groups::LAUNCH_HOOK,
+                "\n[groups.{group}]\nrole_ids = [\"{}\"]\ninstance_profile = \"{}\"\nhooks = {{ launch = \"{LAUNCH_HOOK}\", termination = \"{TERMINATION_HOOK}\" }}\n",
+                role.id, role.profile,
             );
             if kind == CONTROL_PLANE {
                 text += "role = \"control-plane\"\ntaints = [\"node-role.kubernetes.io/control-plane:NoSchedule\"]\n";

@@ -1,5 +1,5 @@
 //! The account's Auto Scaling groups, through the API: one a group of nodes, over all subnets, with
-//! a launch hook that a node has to complete.
+//! a hook at each end of an instance's life that the node has to complete.
 
 use anyhow::{Context, Result};
 use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, LifecycleHookSpecification, Tag};
@@ -16,8 +16,11 @@ use super::account::{Account, GROUPS, sdk};
 use crate::region::Region;
 
 pub const LAUNCH_HOOK: &str = "windlass-launch";
+pub const TERMINATION_HOOK: &str = "windlass-termination";
 /// Long enough for a slow machine with many nodes.
 const LAUNCH_TIMEOUT_SECONDS: i32 = 300;
+/// Kept alive by heartbeats.
+const TERMINATION_TIMEOUT_SECONDS: i32 = 30;
 const MAX_SIZE: i32 = 100;
 const INSTANCE_TYPE: &str = "m6i.large";
 
@@ -107,6 +110,12 @@ async fn create_group(
         .heartbeat_timeout(LAUNCH_TIMEOUT_SECONDS)
         .default_result("ABANDON")
         .build();
+    let termination = LifecycleHookSpecification::builder()
+        .lifecycle_hook_name(TERMINATION_HOOK)
+        .lifecycle_transition("autoscaling:EC2_INSTANCE_TERMINATING")
+        .heartbeat_timeout(TERMINATION_TIMEOUT_SECONDS)
+        .default_result("CONTINUE")
+        .build();
     let tag =
         Tag::builder().key(CLUSTER_TAG).value(&account.cluster).propagate_at_launch(false).build();
     autoscaling
@@ -118,6 +127,7 @@ async fn create_group(
         .desired_capacity(0)
         .vpc_zone_identifier(account.subnets.join(","))
         .lifecycle_hook_specification_list(hook)
+        .lifecycle_hook_specification_list(termination)
         .tags(tag)
         .send()
         .await?;

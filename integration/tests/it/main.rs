@@ -13,6 +13,7 @@ mod boot_worker;
 mod conformance;
 mod forwarding_scene;
 mod lab_daemon;
+mod lab_drain;
 mod lab_given_up;
 mod lab_ipv6;
 mod lab_kubernetes;
