@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -212,7 +213,8 @@ impl Admitter {
         let (request, decided) = match (Request::read(&object.bytes), unknown) {
             (Ok(request), Some(refusal)) => (Some(request), Err(refusal.clone())),
             (Ok(request), None) => {
-                let decided = self.decide(user, &request).await?;
+                let asked = self.asked_at(&object);
+                let decided = self.decide(user, &request, asked).await?;
                 (Some(request), decided)
             }
             (Err(refusal), _) => (None, Err(refusal)),
@@ -228,6 +230,16 @@ impl Admitter {
 
 impl UnderWay {
     fn forget_answered(&mut self) {
+
+    /// When a request came, by S3's word. It is the same for every admitter, also for one that came
+    /// after the storm began; and like EC2's LaunchTime, against which it is held, it is AWS' clock
+    /// and neither ours nor the instance's.
+    ///
+    /// S3 dates a multipart upload by its begin ("Object metadata"). Who begins one within the window
+    /// and ends it later gets nothing that he could not have asked for then: a second key is refused.
+    fn asked_at(&self, request: &Object) -> OffsetDateTime {
+        request.modified.unwrap_or_else(|| self.now())
+    }
         while let Some(answered) = self.tasks.try_join_next() {
             self.forget(answered);
         }

@@ -10,4 +10,5 @@ mod route_faults;
 mod simulation;
 mod storm;
 
+mod window;
 use integration::lab::storm::{agent, scene};
