@@ -123,6 +123,16 @@ impl What {
             Self::Deleted(_) => "DeleteRoute",
         }
     }
+
+    /// What it changes: an interface, or a destination in a table.
+    pub fn thing(&self) -> (&str, Option<IpNet>) {
+        match self {
+            Self::NoSourceDestCheck(interface) => (interface, None),
+            Self::Created(place, _) | Self::Replaced(place, _) | Self::Deleted(place) => {
+                (&place.table, Some(place.destination))
+            }
+        }
+    }
 }
 
 impl Place {

@@ -68,6 +68,12 @@ struct Keeper {
     untagged: Option<Instant>,
 }
 
+/// Whether a round has changed the tables.
+enum Found {
+    Nothing,
+    New,
+}
+
 impl Board {
     /// How many holders' routes are not real yet.
     pub fn underway(&self) -> usize {
@@ -100,6 +106,7 @@ impl Admitter {
             tokio::select! {
                 biased;
                 () = self.board.wake.notified() => {}
+                () = keeper.work.answered() => {}
                 () = sleep(pause) => {}
             }
         }
@@ -143,6 +150,8 @@ impl Admitter {
     ) -> anyhow::Result<Duration> {
         let leads = self.lead() == Lead::Leader;
         let led = std::mem::replace(&mut keeper.led, leads);
+        // What was late in the round before.
+        self.take_in(keeper);
         if leads && !led {
             // Whoever led before has made changes since.
             keeper.view.doubt();
@@ -164,16 +173,27 @@ impl Admitter {
         }
         let diff = Diff::between(tables, &desired);
         keeper.work.keep_only(&diff.changes);
-        if leads && !diff.changes.is_empty() {
-            let done = keeper.work.carry_out(&self.ec2, &diff.changes, &mut keeper.view).await;
-            done.iter().for_each(|what| self.counters.count(what.action()));
+        if leads {
+            keeper.work.begin(&self.ec2, &diff.changes);
         }
-        let left = self.tell(keeper, &leases, &desired);
+        keeper.work.mostly_answered().await;
+        let left = match self.take_in(keeper) {
+            Found::New => Diff::between(keeper.view.tables().unwrap_or_default(), &desired),
+            Found::Nothing => diff,
+        };
+        self.tell(keeper, &leases, &desired, &left);
         let now = Instant::now();
         *self.board.backlog.lock().expect("the backlog") = keeper.work.backlog(&left.changes, now);
         let pause = keeper.work.wait(&left.changes, now).filter(|_| leads);
         let rest = pace::routes(self.lead(), self.board.standings.awaited());
         Ok(pause.map_or(rest, |pause| pause.max(pace::ROUND).min(rest)))
+    }
+
+    /// What EC2 has answered is known. Whether the tables are others by that.
+    fn take_in(&self, keeper: &mut Keeper) -> Found {
+        let done = keeper.work.take_in(&mut keeper.view);
+        done.iter().for_each(|what| self.counters.count(what.action()));
+        if done.is_empty() { Found::Nothing } else { Found::New }
     }
 
     /// Reads leases and tables, if it is time to. Whether it was.
@@ -237,10 +257,9 @@ impl Admitter {
         )
     }
 
-    /// Tells those who wait, and the log. Leaves what is still to be done.
-    fn tell(&self, keeper: &mut Keeper, leases: &Leases, desired: &Desired) -> Diff {
+    /// Tells those who wait, and the log, what is `left` to be done.
+    fn tell(&self, keeper: &mut Keeper, leases: &Leases, desired: &Desired, left: &Diff) {
         let tables = keeper.view.tables().unwrap_or_default();
-        let left = Diff::between(tables, desired);
         let terrain = self.survey(tables, desired);
         let now = Instant::now();
         let mut complaints: BTreeSet<_> = keeper.work.complaints(now).collect();
@@ -257,12 +276,11 @@ impl Admitter {
         complaints.extend(none.clone());
         keeper.complaints.are(complaints);
         let stuck = |it: &InstanceId| none.clone().or_else(|| keeper.work.stuck(it, now));
-        self.board.standings.publish(desired, &left, untagged, stuck);
+        self.board.standings.publish(desired, left, untagged, stuck);
         if untagged {
             keeper.view.doubt();
         } else {
             keeper.untagged = None;
         }
-        left
     }
 }
