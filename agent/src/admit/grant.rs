@@ -77,7 +77,10 @@ impl Admitter {
         asked: OffsetDateTime,
     ) -> anyhow::Result<Result<(Instance, Admissible), Refusal>> {
         let now = self.now();
-        let instance = self.seen.lock().expect("what was seen").instance(&user.instance, now);
+        let instance = {
+            let seen = self.seen.lock().expect("what was seen");
+            seen.instance(&user.instance, now).cloned()
+        };
         let instance =
             instance.with_context(|| format!("EC2 has not described {}", user.instance))?;
         let verified = verify(&Case { user, request, group, instance: &instance, asked });

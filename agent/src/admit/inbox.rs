@@ -62,13 +62,15 @@ impl Admitter {
         loop {
             under_way.forget_answered();
             let now = Instant::now();
-            let awaited = self.awaited(self.crowd(&under_way), &under_way.users);
+            let crowd = self.crowd(&under_way);
+            let awaited = self.awaited(crowd, &under_way.users);
             let met = self.look_for(&awaited).await;
             self.answer_all(met, &mut under_way);
-            if self.listing_due(listed, &under_way).is_none_or(|due| due <= now) {
+            if self.listing_due(listed, crowd).is_none_or(|due| due <= now) {
                 listed = Some((now, self.answer_listed(&mut under_way).await));
             }
-            let due = self.listing_due(listed, &under_way).unwrap_or(now);
+            // Some of the crowd may have been found just now: then the next turn knows, and waits.
+            let due = self.listing_due(listed, crowd).unwrap_or(now);
             let next = if awaited.is_empty() { due } else { now + self.patience(&awaited) };
             tokio::select! {
                 biased;
@@ -82,19 +84,21 @@ impl Admitter {
     /// Of those who are expected and whose request is not being answered.
     fn crowd(&self, under_way: &UnderWay) -> Crowd {
         let answering: BTreeSet<_> = under_way.users.iter().map(|user| &user.instance).collect();
-        let expected = self.expected().into_iter();
-        Crowd::of(expected.filter(|instance| !answering.contains(&instance.id)).count())
+        self.expected(|expected| {
+            Crowd::of(expected.filter(|instance| !answering.contains(&instance.id)))
+        })
     }
 
-    /// When the inbox is listed again that was `listed` then, with so many left in it; none: at once.
+    /// When the inbox is listed again that was `listed` then, with so many left in it, while a `crowd`
+    /// is expected; none: at once.
     fn listing_due(
         &self,
         listed: Option<(Instant, Option<Crowd>)>,
-        under_way: &UnderWay,
+        crowd: Crowd,
     ) -> Option<Instant> {
         let (at, left) = listed?;
         let pause = match left {
-            Some(left) => pace::inbox(self.lead(), left.max(self.crowd(under_way))),
+            Some(left) => pace::inbox(self.lead(), left.max(crowd)),
             None => pace::AFTER_FAILURE,
         };
         Some(at + pause)
@@ -226,10 +230,6 @@ impl Admitter {
         self.store.delete_unchanged(&key, &object.etag).await?;
         Ok(())
     }
-}
-
-impl UnderWay {
-    fn forget_answered(&mut self) {
 
     /// When a request came, by S3's word. It is the same for every admitter, also for one that came
     /// after the storm began; and like EC2's LaunchTime, against which it is held, it is AWS' clock
@@ -240,6 +240,10 @@ impl UnderWay {
     fn asked_at(&self, request: &Object) -> OffsetDateTime {
         request.modified.unwrap_or_else(|| self.now())
     }
+}
+
+impl UnderWay {
+    fn forget_answered(&mut self) {
         while let Some(answered) = self.tasks.try_join_next() {
             self.forget(answered);
         }

@@ -271,7 +271,7 @@ impl Admitter {
 
     /// Whether somebody waits who would wait longer without a leader.
     fn load(&self) -> Load {
-        let idle = self.expected().is_empty() && self.board.underway() == 0;
+        let idle = !self.expects_anybody() && self.board.underway() == 0;
         if idle { Load::Idle } else { Load::Busy }
     }
 

@@ -21,9 +21,10 @@ pub enum Crowd {
 }
 
 impl Crowd {
-    /// Of `expected` instances. A listing costs as much as 12 GETs ("Amazon S3 pricing").
-    pub fn of(expected: usize) -> Self {
-        match expected {
+    /// Of those `expected`, who are counted no further than needed. A listing costs as much as 12
+    /// GETs ("Amazon S3 pricing").
+    pub fn of<T>(expected: impl Iterator<Item = T>) -> Self {
+        match expected.take(5).count() {
             0 => Self::Nobody,
             1..=4 => Self::Few,
             _ => Self::Many,

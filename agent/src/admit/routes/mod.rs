@@ -36,7 +36,7 @@ use super::lease::Leases;
 use super::pace::{self, Lead};
 use super::terrain::Terrain;
 use super::{Admitter, Refusal};
-use crate::client::ec2::{Route, RouteTable, State};
+use crate::client::ec2::{Instance, Route, RouteTable, State};
 use crate::config::Cluster;
 use crate::exchange::InstanceId;
 use crate::policies::CLUSTER_TAG;
@@ -217,15 +217,18 @@ impl Admitter {
     }
 
     fn desired(&self, keeper: &Keeper, leases: &Leases, only: Option<&InstanceId>) -> Desired {
-        let mut listed = self.seen.lock().expect("what was seen").all();
-        // Whoever asks is looked up, wherever he is.
         let Cluster { name, vpc, .. } = &self.config.cluster;
-        listed.retain(|it| {
+        // Whoever asks is looked up, wherever he is.
+        let is_of_cluster = |it: &&Instance| {
             it.vpc.as_ref() == Some(vpc)
                 && it.tags.get(CLUSTER_TAG) == Some(name)
                 && matches!(it.state, State::Pending | State::Running)
-        });
-        let desired = Desired::of(leases, &keeper.view.corrected(listed), self.now());
+        };
+        let mut desired = {
+            let seen = self.seen.lock().expect("what was seen");
+            Desired::of(leases, seen.all().filter(is_of_cluster), self.now())
+        };
+        keeper.view.correct(&mut desired);
         only.into_iter().fold(desired, Desired::only)
     }
 
