@@ -176,7 +176,8 @@ impl Admitter {
         if leads {
             keeper.work.begin(&self.ec2, &diff.changes);
         }
-        keeper.work.mostly_answered().await;
+        let round = pace::round(self.board.backlog());
+        keeper.work.mostly_answered(round).await;
         let left = match self.take_in(keeper) {
             Found::New => Diff::between(keeper.view.tables().unwrap_or_default(), &desired),
             Found::Nothing => diff,
@@ -186,7 +187,7 @@ impl Admitter {
         *self.board.backlog.lock().expect("the backlog") = keeper.work.backlog(&left.changes, now);
         let pause = keeper.work.wait(&left.changes, now).filter(|_| leads);
         let rest = pace::routes(self.lead(), self.board.standings.awaited());
-        Ok(pause.map_or(rest, |pause| pause.max(pace::ROUND).min(rest)))
+        Ok(pause.map_or(rest, |pause| pause.max(round).min(rest)))
     }
 
     /// What EC2 has answered is known. Whether the tables are others by that.

@@ -11,7 +11,6 @@ use tokio::time::{Instant, timeout};
 use super::bucket::Buckets;
 use super::diff::{Change, What};
 use super::view::View;
-use crate::admit::pace;
 use crate::client::ec2::{Ec2, NotChanged};
 use crate::exchange::InstanceId;
 
@@ -85,15 +84,17 @@ impl Work {
         }
     }
 
-    /// Waits for all answers that come as soon as most do.
-    pub async fn mostly_answered(&mut self) {
+    /// Waits for all answers that come within a round.
+    pub async fn mostly_answered(&mut self, round: Duration) {
         let all = async {
             while !self.requests.is_empty() {
                 self.answered().await;
             }
         };
         // Those that are late are no reason to wait.
-        drop(timeout(pace::ROUND, all).await);
+        if timeout(round, all).await.is_err() {
+            tracing::debug!("EC2 has not answered {} requests yet", self.requests.len());
+        }
     }
 
     /// Tells `view` what EC2 has answered. Leaves what was done.
