@@ -2,7 +2,7 @@
 //! a race looks again.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -31,7 +31,7 @@ pub struct Book {
 
 #[derive(Clone, Debug)]
 struct Seen {
-    leases: Leases,
+    leases: Arc<Leases>,
     /// None: there is no object yet.
     etag: Option<String>,
 }
@@ -117,14 +117,14 @@ impl Book {
     }
 
     /// The leases as they are now.
-    pub async fn read(&self) -> anyhow::Result<Leases> {
+    pub async fn read(&self) -> anyhow::Result<Arc<Leases>> {
         let mut seen = self.last_seen.lock().await;
         let fresh = self.fetch().await?;
         Ok(seen.insert(fresh).leases.clone())
     }
 
     /// The leases as this admitter last saw them; none, if it never did.
-    pub async fn known(&self) -> Option<Leases> {
+    pub async fn known(&self) -> Option<Arc<Leases>> {
         self.last_seen.lock().await.as_ref().map(|seen| seen.leases.clone())
     }
 
@@ -145,9 +145,9 @@ impl Book {
                 Some(seen) => seen,
                 None => self.fetch().await?,
             };
-            let mut leases = current.leases.clone();
+            let mut leases = Leases::clone(&current.leases);
             change(&mut leases);
-            if leases == current.leases {
+            if leases == *current.leases {
                 *seen = Some(current);
                 return Ok(());
             }
@@ -157,7 +157,7 @@ impl Book {
             };
             match self.store.put(&self.key, serde_json::to_vec_pretty(&leases)?, when).await? {
                 Written::Now { etag } => {
-                    *seen = Some(Seen { leases, etag: Some(etag) });
+                    *seen = Some(Seen { leases: Arc::new(leases), etag: Some(etag) });
                     return Ok(());
                 }
                 Written::Lost => tokio::time::sleep(pause(attempt)).await,
@@ -169,14 +169,14 @@ impl Book {
     async fn fetch(&self) -> anyhow::Result<Seen> {
         // If it is there after all, the conditional write will say so.
         let Some(object) = self.store.find(&self.key).await? else {
-            return Ok(Seen { leases: Leases::default(), etag: None });
+            return Ok(Seen { leases: Arc::default(), etag: None });
         };
         let leases: Leases = serde_json::from_slice(&object.bytes)
             .with_context(|| format!("`{}` is not a list of leases", self.key))?;
         if leases.version != 1 {
             bail!("`{}` has version {}, this program knows version 1", self.key, leases.version);
         }
-        Ok(Seen { leases, etag: Some(object.etag) })
+        Ok(Seen { leases: Arc::new(leases), etag: Some(object.etag) })
     }
 }
 

@@ -57,12 +57,13 @@ impl Admitter {
     /// holder is gone anyway.
     async fn collect(&self, gone: &mut Gone, thoroughly: bool) -> anyhow::Result<()> {
         let listing = self.full_listing().await?;
-        let leases = self.book.read().await?.leases;
+        let leases = self.book.read().await?;
         let ended = |it: &InstanceId| listing.get(it).is_none_or(|it| *it == State::Terminated);
-        if !thoroughly && !leases.values().any(|lease| ended(&lease.instance)) {
+        if !thoroughly && !leases.leases.values().any(|lease| ended(&lease.instance)) {
             return Ok(());
         }
-        let holders = leases.into_values().map(|lease| (lease.instance, BTreeSet::new()));
+        let holders = leases.leases.values();
+        let holders = holders.map(|lease| (lease.instance.clone(), BTreeSet::new()));
         let left = self.left_behind(holders.collect()).await?;
         let mut due = gone.due(&left.keys().cloned().collect(), &listing, self.now());
         self.confirm_absent(&mut due).await?;

@@ -25,17 +25,21 @@ impl Admitter {
         }
         let groups = self.configs.all();
         let mut awaited = BTreeSet::new();
-        let punctual = |it: &Instance| self.now() - it.launched < pace::PUNCTUAL;
-        for Instance { id, instance_profile, .. } in self.expected().into_iter().filter(punctual) {
-            // Control-plane nodes put no request: they sign for themselves.
-            let may_ask = |group: &&Arc<NodeConfig>| {
-                group.node.role == Role::Worker
-                    && instance_profile.as_ref() == Some(&group.admission.instance_profile)
-            };
-            let roles = groups.iter().filter(may_ask).flat_map(|group| &group.admission.role_ids);
-            awaited
-                .extend(roles.map(|role| UserId { role_id: role.clone(), instance: id.clone() }));
-        }
+        let now = self.now();
+        self.expected(|expected| {
+            let punctual = expected.filter(|it| now - it.launched < pace::PUNCTUAL);
+            for Instance { id, instance_profile, .. } in punctual {
+                // Control-plane nodes put no request: they sign for themselves.
+                let may_ask = |group: &&Arc<NodeConfig>| {
+                    group.node.role == Role::Worker
+                        && instance_profile.as_ref() == Some(&group.admission.instance_profile)
+                };
+                let groups = groups.iter().filter(may_ask);
+                let roles = groups.flat_map(|group| &group.admission.role_ids);
+                let user = |role: &String| UserId { role_id: role.clone(), instance: id.clone() };
+                awaited.extend(roles.map(user));
+            }
+        });
         awaited.retain(|user| self.is_described(user) && !under_way.contains(user));
         if awaited.len() <= pace::DOORS { awaited.into_iter().collect() } else { Vec::new() }
     }

@@ -33,8 +33,8 @@ impl Admitter {
             if let Err(error) = self.look_around(&mut looking).await {
                 tracing::warn!("could not see who is coming: {error:#}");
             }
-            let expected = self.expected().into_iter().map(|instance| instance.id).collect();
-            if !BTreeSet::is_subset(&expected, &announced) {
+            let expected: BTreeSet<_> = self.expected(|it| it.map(|it| it.id.clone()).collect());
+            if !expected.is_subset(&announced) {
                 self.somebody_came.notify_one();
             }
             announced = expected;
@@ -49,11 +49,11 @@ impl Admitter {
         let listed = listed.await?;
         self.seen.lock().expect("what was seen").listed(listed, self.now());
         let due = looking.answers_read.is_none_or(|at| at.elapsed() >= ANSWERS);
-        if due && !self.expected().is_empty() {
+        if due && self.expects_anybody() {
             self.read_answers().await?;
             looking.answers_read = Some(Instant::now());
         }
-        let expected = self.expected();
+        let expected: Vec<_> = self.expected(|it| it.map(Holder::of).collect());
         if expected.is_empty() {
             return Ok(());
         }
@@ -65,10 +65,17 @@ impl Admitter {
         leased
     }
 
-    /// Who was started within the admission window and has had no answer.
-    pub(super) fn expected(&self) -> Vec<Instance> {
-        let window = self.config.admission.window;
-        self.seen.lock().expect("what was seen").expected(window, self.now())
+    /// What `of` makes of those who were started within the admission window and have had no answer.
+    pub(super) fn expected<T>(
+        &self,
+        of: impl FnOnce(&mut dyn Iterator<Item = &Instance>) -> T,
+    ) -> T {
+        let seen = self.seen.lock().expect("what was seen");
+        of(&mut seen.expected(self.config.admission.window, self.now()))
+    }
+
+    pub(super) fn expects_anybody(&self) -> bool {
+        self.expected(|it| it.next().is_some())
     }
 
     /// Which instances have had an answer, by the keys under `nodes/`.
@@ -87,13 +94,13 @@ impl Admitter {
 
     async fn lease_for(
         &self,
-        expected: Vec<Instance>,
+        expected: Vec<Holder>,
         complaints: &mut Complaints,
     ) -> anyhow::Result<()> {
         let mut holders = Vec::new();
-        for instance in expected {
-            if !self.book.knows(&instance.id).await {
-                holders.push(Holder::of(&instance));
+        for holder in expected {
+            if !self.book.knows(&holder.instance).await {
+                holders.push(holder);
             }
         }
         if holders.is_empty() {

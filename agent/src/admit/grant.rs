@@ -33,18 +33,23 @@ pub(super) struct Answered;
 const A_MOMENT: Duration = Duration::from_secs(1);
 
 impl Admitter {
-    /// Decides and, where it is a yes, writes the grant. An error means that nothing is decided:
-    /// somebody did not answer, and the request is to be looked at again.
-    pub(super) async fn decide(&self, user: &UserId, request: &Request) -> anyhow::Result<Decided> {
+    /// Decides about what was `asked` then and, where it is a yes, writes the grant. An error means
+    /// that nothing is decided: somebody did not answer, and the request is to be looked at again.
+    pub(super) async fn decide(
+        &self,
+        user: &UserId,
+        request: &Request,
+        asked: OffsetDateTime,
+    ) -> anyhow::Result<Decided> {
         let (group, revision) = match self.configuration(request).await? {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let (instance, mut admissible) = match self.judge(user, request, &group)? {
+        let (instance, mut admissible) = match self.judge(user, request, &group, asked)? {
             Ok(judged) => judged,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let (began, asked) = (Instant::now(), self.now());
+        let (began, began_at) = (Instant::now(), self.now());
         let pod_cidrs = match self.make_real(&instance, &revision).await? {
             Ok(pod_cidrs) => pod_cidrs,
             Err(refusal) => return Ok(Err(refusal)),
@@ -52,10 +57,10 @@ impl Admitter {
         if began.elapsed() > A_MOMENT {
             let found = self.store.find(&self.keys.grant(user)).await?;
             let found = found.and_then(|it| serde_json::from_slice::<Grant>(&it.bytes).ok());
-            if found.is_some_and(|grant| grant.at >= asked) {
+            if found.is_some_and(|grant| grant.at >= began_at) {
                 return Err(Answered.into());
             }
-            admissible = match self.judge(user, request, &group)? {
+            admissible = match self.judge(user, request, &group, asked)? {
                 Ok((_, admissible)) => admissible,
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -69,12 +74,16 @@ impl Admitter {
         user: &UserId,
         request: &Request,
         group: &NodeConfig,
+        asked: OffsetDateTime,
     ) -> anyhow::Result<Result<(Instance, Admissible), Refusal>> {
         let now = self.now();
-        let instance = self.seen.lock().expect("what was seen").instance(&user.instance, now);
+        let instance = {
+            let seen = self.seen.lock().expect("what was seen");
+            seen.instance(&user.instance, now).cloned()
+        };
         let instance =
             instance.with_context(|| format!("EC2 has not described {}", user.instance))?;
-        let verified = verify(&Case { user, request, group, instance: &instance, now });
+        let verified = verify(&Case { user, request, group, instance: &instance, asked });
         Ok(verified.map(|admissible| (instance, admissible)))
     }
 

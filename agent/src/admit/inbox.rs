@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use time::OffsetDateTime;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
@@ -61,13 +62,15 @@ impl Admitter {
         loop {
             under_way.forget_answered();
             let now = Instant::now();
-            let awaited = self.awaited(self.crowd(&under_way), &under_way.users);
+            let crowd = self.crowd(&under_way);
+            let awaited = self.awaited(crowd, &under_way.users);
             let met = self.look_for(&awaited).await;
             self.answer_all(met, &mut under_way);
-            if self.listing_due(listed, &under_way).is_none_or(|due| due <= now) {
+            if self.listing_due(listed, crowd).is_none_or(|due| due <= now) {
                 listed = Some((now, self.answer_listed(&mut under_way).await));
             }
-            let due = self.listing_due(listed, &under_way).unwrap_or(now);
+            // Some of the crowd may have been found just now: then the next turn knows, and waits.
+            let due = self.listing_due(listed, crowd).unwrap_or(now);
             let next = if awaited.is_empty() { due } else { now + self.patience(&awaited) };
             tokio::select! {
                 biased;
@@ -81,19 +84,21 @@ impl Admitter {
     /// Of those who are expected and whose request is not being answered.
     fn crowd(&self, under_way: &UnderWay) -> Crowd {
         let answering: BTreeSet<_> = under_way.users.iter().map(|user| &user.instance).collect();
-        let expected = self.expected().into_iter();
-        Crowd::of(expected.filter(|instance| !answering.contains(&instance.id)).count())
+        self.expected(|expected| {
+            Crowd::of(expected.filter(|instance| !answering.contains(&instance.id)))
+        })
     }
 
-    /// When the inbox is listed again that was `listed` then, with so many left in it; none: at once.
+    /// When the inbox is listed again that was `listed` then, with so many left in it, while a `crowd`
+    /// is expected; none: at once.
     fn listing_due(
         &self,
         listed: Option<(Instant, Option<Crowd>)>,
-        under_way: &UnderWay,
+        crowd: Crowd,
     ) -> Option<Instant> {
         let (at, left) = listed?;
         let pause = match left {
-            Some(left) => pace::inbox(self.lead(), left.max(self.crowd(under_way))),
+            Some(left) => pace::inbox(self.lead(), left.max(crowd)),
             None => pace::AFTER_FAILURE,
         };
         Some(at + pause)
@@ -212,7 +217,8 @@ impl Admitter {
         let (request, decided) = match (Request::read(&object.bytes), unknown) {
             (Ok(request), Some(refusal)) => (Some(request), Err(refusal.clone())),
             (Ok(request), None) => {
-                let decided = self.decide(user, &request).await?;
+                let asked = self.asked_at(&object);
+                let decided = self.decide(user, &request, asked).await?;
                 (Some(request), decided)
             }
             (Err(refusal), _) => (None, Err(refusal)),
@@ -223,6 +229,16 @@ impl Admitter {
         }
         self.store.delete_unchanged(&key, &object.etag).await?;
         Ok(())
+    }
+
+    /// When a request came, by S3's word. It is the same for every admitter, also for one that came
+    /// after the storm began; and like EC2's LaunchTime, against which it is held, it is AWS' clock
+    /// and neither ours nor the instance's.
+    ///
+    /// S3 dates a multipart upload by its begin ("Object metadata"). Who begins one within the window
+    /// and ends it later gets nothing that he could not have asked for then: a second key is refused.
+    fn asked_at(&self, request: &Object) -> OffsetDateTime {
+        request.modified.unwrap_or_else(|| self.now())
     }
 }
 

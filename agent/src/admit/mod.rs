@@ -185,14 +185,15 @@ impl Admitter {
     }
 
     /// Decides about the request of the instance that this runs on, by the same rules as for any
-    /// other, and returns its grant. A control-plane node signs where a worker fetches.
+    /// other, and returns its grant. A control-plane node signs where a worker fetches. When it asked
+    /// is what the request says: this very program has made it, and may have to try for long.
     pub async fn admit_self(&self, user: &UserId, request: &Request) -> Result<Grant, NotAdmitted> {
         let described = self.ec2.instances_by_id(std::slice::from_ref(&user.instance)).await;
         let described = described.context("looking for this instance in EC2")?;
         self.seen.lock().expect("what was seen").described(described, self.now());
         let decided = tokio::select! {
             biased;
-            decided = self.decide(user, request) => decided?,
+            decided = self.decide(user, request, request.at) => decided?,
             never = self.route(Some(&user.instance)) => match never {},
         };
         let (decision, grant) = match decided {
@@ -270,7 +271,7 @@ impl Admitter {
 
     /// Whether somebody waits who would wait longer without a leader.
     fn load(&self) -> Load {
-        let idle = self.expected().is_empty() && self.board.underway() == 0;
+        let idle = !self.expects_anybody() && self.board.underway() == 0;
         if idle { Load::Idle } else { Load::Busy }
     }
 

@@ -21,9 +21,10 @@ pub enum Crowd {
 }
 
 impl Crowd {
-    /// Of `expected` instances. A listing costs as much as 12 GETs ("Amazon S3 pricing").
-    pub fn of(expected: usize) -> Self {
-        match expected {
+    /// Of those `expected`, who are counted no further than needed. A listing costs as much as 12
+    /// GETs ("Amazon S3 pricing").
+    pub fn of<T>(expected: impl Iterator<Item = T>) -> Self {
+        match expected.take(5).count() {
             0 => Self::Nobody,
             1..=4 => Self::Few,
             _ => Self::Many,
@@ -66,15 +67,24 @@ pub fn inbox(lead: Lead, crowd: Crowd) -> Duration {
 /// and paged, is allowed ten times as often ("Request throttling for the Amazon EC2 API"). A newcomer
 /// for whose routes there would be no token within the `backlog` misses nothing by being seen late.
 pub fn instances(lead: Lead, backlog: Duration) -> Duration {
-    const SELDOM: Duration = Duration::from_secs(8);
+    // A little less than a description is believed for ([`super::seen::TOO_OLD`]).
+    const SELDOM: Duration = Duration::from_secs(9);
     match lead {
         Lead::Leader if backlog < SELDOM => Duration::from_secs(3),
         _ => SELDOM,
     }
 }
 
-/// Between two rounds of changes to routes.
-pub const ROUND: Duration = Duration::from_millis(200);
+/// Between two rounds of changes to routes, and how long one waits for answers. While EC2's throttle
+/// makes everybody wait anyway, for a `backlog`, fewer rounds do the same: tokens gather meanwhile, and
+/// none is lost.
+pub fn round(backlog: Duration) -> Duration {
+    if backlog < Duration::from_secs(8) {
+        Duration::from_millis(200)
+    } else {
+        Duration::from_secs(1)
+    }
+}
 
 /// Until routes are compared again when there is nothing to do. It costs nothing: EC2 is asked anew
 /// only when what it said is [`ROUTES_DRIFT`] old.

@@ -35,11 +35,11 @@ pub enum Refusal {
     )]
     NotTagged { instance: InstanceId, key: &'static str, found: Option<String>, wanted: String },
     #[error(
-        "instance `{instance}` was launched {} ago, group `{group}` admits within {}",
-        minutes(age),
+        "instance `{instance}` asked {} after its launch, group `{group}` admits within {}",
+        minutes(after),
         minutes(window)
     )]
-    LaunchedTooLongAgo { instance: InstanceId, age: Duration, group: String, window: Duration },
+    AskedTooLate { instance: InstanceId, after: Duration, group: String, window: Duration },
     #[error("{0}")]
     Request(#[from] Unacceptable),
     #[error("the request's subject is `{found}`, EC2 and the configuration say `{wanted}`")]
@@ -71,7 +71,7 @@ impl Refusal {
             Self::OtherVpc { .. } => "other-vpc",
             Self::OtherProfile { .. } => "other-instance-profile",
             Self::NotTagged { .. } => "not-tagged",
-            Self::LaunchedTooLongAgo { .. } => "launched-too-long-ago",
+            Self::AskedTooLate { .. } => "launched-too-long-ago",
             Self::Request(Unacceptable::Malformed(_)) => "csr-malformed",
             Self::Request(Unacceptable::WeakKey { .. }) => "weak-key",
             Self::Request(Unacceptable::NotTheKeysOwner) => "no-proof-of-possession",

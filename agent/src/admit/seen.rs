@@ -57,14 +57,14 @@ impl Seen {
     }
 
     /// The instance, if EC2 described it lately.
-    pub fn instance(&self, id: &InstanceId, now: OffsetDateTime) -> Option<Instance> {
+    pub fn instance(&self, id: &InstanceId, now: OffsetDateTime) -> Option<&Instance> {
         let (instance, at) = self.described.get(id)?;
-        (now - *at < TOO_OLD).then(|| instance.clone())
+        (now - *at < TOO_OLD).then_some(instance)
     }
 
     /// Every instance that EC2 described last, however long ago.
-    pub fn all(&self) -> Vec<Instance> {
-        self.described.values().map(|(instance, _)| instance.clone()).collect()
+    pub fn all(&self) -> impl Iterator<Item = &Instance> {
+        self.described.values().map(|(instance, _)| instance)
     }
 
     /// Every instance that EC2 described within `age`.
@@ -81,15 +81,19 @@ impl Seen {
     }
 
     /// Who was started within `window` and has had no answer since.
-    pub fn expected(&self, window: Duration, now: OffsetDateTime) -> Vec<Instance> {
-        let expected = |instance: &&Instance| {
+    pub fn expected(
+        &self,
+        window: Duration,
+        now: OffsetDateTime,
+    ) -> impl Iterator<Item = &Instance> {
+        let expected = move |instance: &&Instance| {
             let alive = matches!(instance.state, State::Pending | State::Running);
             let answered = self.answered.get(&instance.id);
             alive
                 && now - instance.launched <= window
                 && answered.is_none_or(|at| *at < instance.launched)
         };
-        self.instances(window, now).filter(expected).cloned().collect()
+        self.instances(window, now).filter(expected)
     }
 
     /// Which of `asking` must be looked up by id now: EC2 has not described them lately, and was
@@ -143,19 +147,23 @@ mod tests {
     const NOW: OffsetDateTime = datetime!(2026-11-22 12:00 UTC);
     const MINUTE: Duration = Duration::from_secs(60);
 
+    fn expected(seen: &Seen, window: Duration, now: OffsetDateTime) -> Vec<Instance> {
+        seen.expected(window, now).cloned().collect()
+    }
+
     #[test]
     fn an_instance_is_expected_from_its_start_until_its_answer() {
         let mut seen = Seen::default();
         let one = Instance { launched: NOW - MINUTE, ..instance(1) };
         seen.listed(vec![one.clone()], NOW);
-        assert_eq!(seen.expected(15 * MINUTE, NOW), std::slice::from_ref(&one));
-        assert_eq!(seen.expected(MINUTE / 2, NOW), []);
+        assert_eq!(expected(&seen, 15 * MINUTE, NOW), std::slice::from_ref(&one));
+        assert_eq!(expected(&seen, MINUTE / 2, NOW), []);
         seen.answered(&one.id, NOW);
-        assert_eq!(seen.expected(15 * MINUTE, NOW), []);
+        assert_eq!(expected(&seen, 15 * MINUTE, NOW), []);
         // Stopped and started: the answer was to the start before.
         let again = Instance { launched: NOW + MINUTE, ..one };
         seen.listed(vec![again.clone()], NOW + MINUTE);
-        assert_eq!(seen.expected(15 * MINUTE, NOW + MINUTE), [again]);
+        assert_eq!(expected(&seen, 15 * MINUTE, NOW + MINUTE), [again]);
     }
 
     #[test]

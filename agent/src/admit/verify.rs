@@ -1,4 +1,4 @@
-//! Rules 1 to 3 of admission, pure: a request, what the group says, what EC2 says, and the time in;
+//! Rules 1 to 3 of admission, pure: a request and when it came, what the group says, what EC2 says in;
 //! the right to a certificate or a [`Refusal`] out. (Rule 4, one key an instance, is decided by the
 //! conditional write of the grant.)
 
@@ -25,7 +25,8 @@ pub struct Case<'a> {
     pub group: &'a NodeConfig,
     /// What EC2 says of the instance.
     pub instance: &'a Instance,
-    pub now: OffsetDateTime,
+    /// When the request came. How long it has waited for an answer since is not the instance's fault.
+    pub asked: OffsetDateTime,
 }
 
 /// A request that may have a grant.
@@ -41,7 +42,7 @@ pub struct Admissible {
 pub fn verify(case: &Case<'_>) -> Result<Admissible, Refusal> {
     role_is_listed(case)?;
     instance_belongs(case)?;
-    launched_within_the_window(case)?;
+    asked_within_the_window(case)?;
     let csr = SigningRequest::verify(&case.request.csr)?;
     let node = node_name(case.group.cluster.node_names, case.instance)?;
     let wanted = Subject::node(&node);
@@ -69,11 +70,6 @@ pub fn launched(instance: &Instance) -> node::Launched<'_> {
         instance_type: &instance.instance_type,
         private_dns: instance.private_dns.as_deref().unwrap_or_default(),
     }
-}
-
-/// How long ago the latest start was; nothing, when EC2's clock is ahead of ours.
-pub fn age(instance: &Instance, now: OffsetDateTime) -> Duration {
-    (now - instance.launched).try_into().unwrap_or_default()
 }
 
 fn role_is_listed(case: &Case<'_>) -> Result<(), Refusal> {
@@ -112,17 +108,16 @@ fn instance_belongs(case: &Case<'_>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn launched_within_the_window(case: &Case<'_>) -> Result<(), Refusal> {
-    let (age, window) = (age(case.instance, case.now), case.group.admission.window);
-    if age <= window {
+fn asked_within_the_window(case: &Case<'_>) -> Result<(), Refusal> {
+    let Case { instance, group, asked, .. } = case;
+    // Nothing, for what was asked before the latest start: its answer came too late for that one.
+    let after = (*asked - instance.launched).try_into().unwrap_or_default();
+    let window = group.admission.window;
+    if after <= window {
         return Ok(());
     }
-    Err(Refusal::LaunchedTooLongAgo {
-        instance: case.instance.id.clone(),
-        age,
-        group: case.group.group.clone(),
-        window,
-    })
+    let (instance, group) = (instance.id.clone(), group.group.clone());
+    Err(Refusal::AskedTooLate { instance, after, group, window })
 }
 
 #[cfg(test)]
@@ -141,7 +136,7 @@ mod tests {
         request: Request,
         group: NodeConfig,
         instance: Instance,
-        now: OffsetDateTime,
+        asked: OffsetDateTime,
     }
 
     impl Scene {
@@ -150,7 +145,7 @@ mod tests {
             let user = format!("AROAWORKER:{}", instance.id).parse().expect("a user id");
             let key = PrivateKey::generate().expect("a key");
             let request = request(&key, &Subject::node(instance.id.as_str()));
-            Self { user, request, group: config(), instance, now: NOW }
+            Self { user, request, group: config(), instance, asked: NOW }
         }
 
         fn spoiled(spoil: impl FnOnce(&mut Self)) -> (&'static str, String) {
@@ -166,7 +161,7 @@ mod tests {
                 request: &self.request,
                 group: &self.group,
                 instance: &self.instance,
-                now: self.now,
+                asked: self.asked,
             })
         }
     }
@@ -264,21 +259,21 @@ mod tests {
     }
 
     #[test]
-    fn an_instance_that_was_launched_too_long_ago() {
-        let late = |scene: &mut Scene| scene.now = datetime!(2026-11-22 12:15:03 UTC);
+    fn who_asks_too_long_after_the_launch() {
+        let late = |scene: &mut Scene| scene.asked = datetime!(2026-11-22 12:15:03 UTC);
         assert_eq!(
             Scene::spoiled(late),
             refused(
                 "launched-too-long-ago",
-                "instance `i-00000000000000001` was launched 16m 3s ago, group `workers` admits \
-                 within 15m"
+                "instance `i-00000000000000001` asked 16m 3s after its launch, group `workers` \
+                 admits within 15m"
             )
         );
         let mut scene = Scene::right();
-        scene.now = datetime!(2026-11-22 12:14 UTC);
+        scene.asked = datetime!(2026-11-22 12:14 UTC);
         scene.verify().expect("admitted to the last second");
-        scene.now = datetime!(2026-11-22 11:58 UTC);
-        scene.verify().expect("admitted although EC2's clock is ahead");
+        scene.asked = datetime!(2026-11-22 11:58 UTC);
+        scene.verify().expect("admitted although it asked before its latest start");
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Old copies of what describes read, kept while a rule for stale reads is in force.
+//! Old copies of what describes read, one for each change, kept while a rule for stale reads is in
+//! force.
 
 use std::collections::VecDeque;
 use std::mem::swap;
@@ -16,8 +17,12 @@ use super::{Fault, Region};
 pub struct History(VecDeque<(OffsetDateTime, Ec2, AutoScaling)>);
 
 impl History {
-    fn remember(&mut self, state: &State, now: OffsetDateTime, lag: Duration) {
-        self.0.push_back((now, state.ec2.clone(), state.autoscaling.clone()));
+    fn remember(&mut self, state: &mut State, now: OffsetDateTime, lag: Duration) {
+        // Both are asked: what one says it says once.
+        let touched = [state.ec2.take_touched(), state.autoscaling.take_touched()];
+        if touched.contains(&true) || self.0.is_empty() {
+            self.0.push_back((now, Ec2::clone(&state.ec2), AutoScaling::clone(&state.autoscaling)));
+        }
         while self.0.get(1).is_some_and(|(at, ..)| *at <= now - lag) {
             self.0.pop_front();
         }
@@ -42,17 +47,17 @@ impl Region {
                 self.0.history.lock().expect("the history's lock").as_of(now - lag)
             });
             let Some((mut ec2, mut autoscaling)) = past else { return f(state, now) };
-            swap(&mut state.ec2, &mut ec2);
-            swap(&mut state.autoscaling, &mut autoscaling);
+            swap(&mut *state.ec2, &mut ec2);
+            swap(&mut *state.autoscaling, &mut autoscaling);
             let answer = f(state, now);
-            swap(&mut state.ec2, &mut ec2);
-            swap(&mut state.autoscaling, &mut autoscaling);
+            swap(&mut *state.ec2, &mut ec2);
+            swap(&mut *state.autoscaling, &mut autoscaling);
             answer
         })
     }
 
     /// Keeps a copy if a rule wants one; called under the state's lock, after each change.
-    pub(super) fn remember(&self, state: &State, now: OffsetDateTime) {
+    pub(super) fn remember(&self, state: &mut State, now: OffsetDateTime) {
         let lag = self
             .faults()
             .longest(|fault| if let Fault::Stale(lag) = fault { Some(*lag) } else { None });

@@ -25,6 +25,7 @@ pub mod serve;
 pub mod sigv4;
 pub mod state;
 pub mod sts;
+pub mod tracked;
 pub mod xml;
 
 use std::fmt;
@@ -64,6 +65,7 @@ pub struct Region(Arc<Shared>);
 struct Shared {
     settings: Settings,
     state: Mutex<State>,
+    /// Something moves by itself at another time than before.
     changed: Notify,
     clock: Clock,
     faults: Faults,
@@ -116,18 +118,22 @@ impl Region {
     pub fn with<T>(&self, f: impl FnOnce(&mut State, OffsetDateTime) -> T) -> T {
         let now = self.0.clock.now();
         let mut state = self.0.state.lock().expect("the state's lock");
+        let before = state.next_deadline();
         state.advance(now);
         let answer = f(&mut state, now);
         // What takes no time has happened before anybody else looks.
         state.advance(now);
-        self.remember(&state, now);
+        self.remember(&mut state, now);
         // Within the lock, so that events are seen in the order in which they happened. Nobody
         // listening is no error.
         state.events.drain(..).for_each(|event| drop(self.0.events.send(event)));
         let version = state.ec2.network_version();
         self.0.network.send_if_modified(|held| std::mem::replace(held, version) != version);
+        let moved = state.next_deadline() != before;
         drop(state);
-        self.0.changed.notify_waiters();
+        if moved {
+            self.0.changed.notify_waiters();
+        }
         answer
     }
 

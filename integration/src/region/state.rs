@@ -8,14 +8,17 @@ use super::ec2::{self, Ec2};
 use super::iam::Iam;
 use super::ids::Ids;
 use super::imds::Imds;
+use super::tracked::Tracked;
 use super::{Settings, s3};
 
 /// The region's state.
 #[derive(Debug)]
 pub struct State {
     pub settings: Settings,
-    pub ec2: Ec2,
-    pub autoscaling: AutoScaling,
+    pub ec2: Tracked<Ec2>,
+    /// How full EC2's buckets of requests are.
+    pub ec2_buckets: ec2::Buckets,
+    pub autoscaling: Tracked<AutoScaling>,
     pub s3: s3::Store,
     pub iam: Iam,
     pub imds: Imds,
@@ -73,10 +76,11 @@ impl State {
         Self {
             iam: Iam::new(&settings.account, &settings.name),
             ids: Ids::new(settings.seed),
-            ec2: Ec2::new(&settings.name, &settings.account),
+            ec2: Tracked::new(Ec2::new(&settings.name, &settings.account)),
+            ec2_buckets: ec2::Buckets::default(),
             s3: s3::Store::new(settings.seed),
             settings,
-            autoscaling: AutoScaling::default(),
+            autoscaling: Tracked::new(AutoScaling::default()),
             imds: Imds::default(),
             events: Vec::new(),
         }

@@ -98,14 +98,14 @@ impl Element {
     }
 
     fn write(&self, out: &mut String, attributes: &str) {
+        // No `format!`: descriptions of thousands of instances are written so.
+        let mut put = |parts: &[&str]| parts.iter().for_each(|part| out.push_str(part));
         if self.text.is_empty() && self.children.is_empty() {
-            out.push_str(&format!("<{}{attributes}/>", self.name));
-            return;
+            return put(&["<", &self.name, attributes, "/>"]);
         }
-        out.push_str(&format!("<{}{attributes}>", self.name));
-        out.push_str(&escape(&self.text));
+        put(&["<", &self.name, attributes, ">", &escape(&self.text)]);
         self.children.iter().for_each(|child| child.write(out, ""));
-        out.push_str(&format!("</{}>", self.name));
+        ["</", &self.name, ">"].into_iter().for_each(|part| out.push_str(part));
     }
 }
 

@@ -34,6 +34,7 @@ mod region_ec2;
 mod region_faults;
 mod region_fixture;
 mod region_forwarding;
+mod region_forwarding_http;
 mod region_forwarding_ipv6;
 mod region_hops;
 mod region_imds;

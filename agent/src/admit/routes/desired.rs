@@ -45,8 +45,12 @@ pub struct Ours {
 impl Desired {
     /// By `leases` as they were read and `instances` as EC2 listed them last: pending and running
     /// ones. A lease whose holder is not among them is left as it is until it ends.
-    pub fn of(leases: &Leases, instances: &[Instance], now: OffsetDateTime) -> Self {
-        let known: BTreeMap<_, _> = instances.iter().map(|it| (&it.id, it)).collect();
+    pub fn of<'a>(
+        leases: &Leases,
+        instances: impl IntoIterator<Item = &'a Instance>,
+        now: OffsetDateTime,
+    ) -> Self {
+        let known: BTreeMap<_, _> = instances.into_iter().map(|it| (&it.id, it)).collect();
         let mut held: BTreeMap<&InstanceId, (OffsetDateTime, Vec<IpNet>)> = BTreeMap::new();
         for (cidr, lease) in &leases.leases {
             let (since, cidrs) = held.entry(&lease.instance).or_insert((lease.since, Vec::new()));
@@ -74,7 +78,7 @@ impl Desired {
         Self {
             holders: holders.into_iter().map(|(_, holder)| holder).collect(),
             gone: leases.to_delete(now).copied().collect(),
-            ours: Ours::of(leases, instances),
+            ours: Ours::of(leases, &known),
             written: leases.leases.keys().chain(leases.ending.keys()).copied().collect(),
         }
     }
@@ -124,14 +128,14 @@ impl Desired {
 }
 
 impl Ours {
-    fn of(leases: &Leases, instances: &[Instance]) -> Self {
+    fn of(leases: &Leases, known: &BTreeMap<&InstanceId, &Instance>) -> Self {
         let held = leases.leases.values().map(|lease| &lease.network_interface);
         let ending = leases.ending.values().map(|ending| &ending.network_interface);
-        let seen = instances.iter().map(|it| &it.network_interface);
-        let holders = leases.leases.values().map(|lease| lease.instance.clone());
+        let seen = known.values().map(|it| &it.network_interface);
+        let holders = leases.leases.values().map(|lease| &lease.instance);
         Self {
             interfaces: held.chain(ending).chain(seen).flatten().cloned().collect(),
-            instances: holders.chain(instances.iter().map(|it| it.id.clone())).collect(),
+            instances: holders.chain(known.keys().copied()).cloned().collect(),
         }
     }
 

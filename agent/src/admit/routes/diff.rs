@@ -84,19 +84,19 @@ impl Diff {
 
     /// `cidr` shall lead to `holder` in `table`.
     fn lead(&mut self, table: &RouteTable, cidr: IpNet, holder: &Holder, desired: &Desired) {
-        let (place, interface) = (Place::of(table, cidr), holder.interface.clone());
         for (within, route) in table.routes.range(cidr..).take_while(|(it, _)| cidr.contains(*it)) {
             if *within != cidr && !desired.is_ours(route) {
                 self.meets(holder, Place::of(table, *within), route);
             }
         }
+        let place = || Place::of(table, cidr);
         match table.routes.get(&cidr) {
-            None => self.push(Some(holder), What::Created(place, interface)),
-            Some(route) if leads_to(route, &interface) => {}
+            None => self.push(Some(holder), What::Created(place(), holder.interface.clone())),
+            Some(route) if leads_to(route, &holder.interface) => {}
             Some(route) if desired.is_ours(route) => {
-                self.push(Some(holder), What::Replaced(place, interface));
+                self.push(Some(holder), What::Replaced(place(), holder.interface.clone()));
             }
-            Some(route) => self.meets(holder, place, route),
+            Some(route) => self.meets(holder, place(), route),
         }
     }
 
@@ -121,6 +121,16 @@ impl What {
             Self::Created(..) => "CreateRoute",
             Self::Replaced(..) => "ReplaceRoute",
             Self::Deleted(_) => "DeleteRoute",
+        }
+    }
+
+    /// What it changes: an interface, or a destination in a table.
+    pub fn thing(&self) -> (&str, Option<IpNet>) {
+        match self {
+            Self::NoSourceDestCheck(interface) => (interface, None),
+            Self::Created(place, _) | Self::Replaced(place, _) | Self::Deleted(place) => {
+                (&place.table, Some(place.destination))
+            }
         }
     }
 }

@@ -36,7 +36,7 @@ use super::lease::Leases;
 use super::pace::{self, Lead};
 use super::terrain::Terrain;
 use super::{Admitter, Refusal};
-use crate::client::ec2::{Route, RouteTable, State};
+use crate::client::ec2::{Instance, Route, RouteTable, State};
 use crate::config::Cluster;
 use crate::exchange::InstanceId;
 use crate::policies::CLUSTER_TAG;
@@ -66,6 +66,12 @@ struct Keeper {
     asked: Option<Instant>,
     /// Since when there is no route table to keep.
     untagged: Option<Instant>,
+}
+
+/// Whether a round has changed the tables.
+enum Found {
+    Nothing,
+    New,
 }
 
 impl Board {
@@ -100,6 +106,7 @@ impl Admitter {
             tokio::select! {
                 biased;
                 () = self.board.wake.notified() => {}
+                () = keeper.work.answered() => {}
                 () = sleep(pause) => {}
             }
         }
@@ -143,6 +150,8 @@ impl Admitter {
     ) -> anyhow::Result<Duration> {
         let leads = self.lead() == Lead::Leader;
         let led = std::mem::replace(&mut keeper.led, leads);
+        // What was late in the round before.
+        self.take_in(keeper);
         if leads && !led {
             // Whoever led before has made changes since.
             keeper.view.doubt();
@@ -164,16 +173,28 @@ impl Admitter {
         }
         let diff = Diff::between(tables, &desired);
         keeper.work.keep_only(&diff.changes);
-        if leads && !diff.changes.is_empty() {
-            let done = keeper.work.carry_out(&self.ec2, &diff.changes, &mut keeper.view).await;
-            done.iter().for_each(|what| self.counters.count(what.action()));
+        if leads {
+            keeper.work.begin(&self.ec2, &diff.changes);
         }
-        let left = self.tell(keeper, &leases, &desired);
+        let round = pace::round(self.board.backlog());
+        keeper.work.mostly_answered(round).await;
+        let left = match self.take_in(keeper) {
+            Found::New => Diff::between(keeper.view.tables().unwrap_or_default(), &desired),
+            Found::Nothing => diff,
+        };
+        self.tell(keeper, &leases, &desired, &left);
         let now = Instant::now();
         *self.board.backlog.lock().expect("the backlog") = keeper.work.backlog(&left.changes, now);
         let pause = keeper.work.wait(&left.changes, now).filter(|_| leads);
         let rest = pace::routes(self.lead(), self.board.standings.awaited());
-        Ok(pause.map_or(rest, |pause| pause.max(pace::ROUND).min(rest)))
+        Ok(pause.map_or(rest, |pause| pause.max(round).min(rest)))
+    }
+
+    /// What EC2 has answered is known. Whether the tables are others by that.
+    fn take_in(&self, keeper: &mut Keeper) -> Found {
+        let done = keeper.work.take_in(&mut keeper.view);
+        done.iter().for_each(|what| self.counters.count(what.action()));
+        if done.is_empty() { Found::Nothing } else { Found::New }
     }
 
     /// Reads leases and tables, if it is time to. Whether it was.
@@ -197,15 +218,18 @@ impl Admitter {
     }
 
     fn desired(&self, keeper: &Keeper, leases: &Leases, only: Option<&InstanceId>) -> Desired {
-        let mut listed = self.seen.lock().expect("what was seen").all();
-        // Whoever asks is looked up, wherever he is.
         let Cluster { name, vpc, .. } = &self.config.cluster;
-        listed.retain(|it| {
+        // Whoever asks is looked up, wherever he is.
+        let is_of_cluster = |it: &&Instance| {
             it.vpc.as_ref() == Some(vpc)
                 && it.tags.get(CLUSTER_TAG) == Some(name)
                 && matches!(it.state, State::Pending | State::Running)
-        });
-        let desired = Desired::of(leases, &keeper.view.corrected(listed), self.now());
+        };
+        let mut desired = {
+            let seen = self.seen.lock().expect("what was seen");
+            Desired::of(leases, seen.all().filter(is_of_cluster), self.now())
+        };
+        keeper.view.correct(&mut desired);
         only.into_iter().fold(desired, Desired::only)
     }
 
@@ -237,10 +261,9 @@ impl Admitter {
         )
     }
 
-    /// Tells those who wait, and the log. Leaves what is still to be done.
-    fn tell(&self, keeper: &mut Keeper, leases: &Leases, desired: &Desired) -> Diff {
+    /// Tells those who wait, and the log, what is `left` to be done.
+    fn tell(&self, keeper: &mut Keeper, leases: &Leases, desired: &Desired, left: &Diff) {
         let tables = keeper.view.tables().unwrap_or_default();
-        let left = Diff::between(tables, desired);
         let terrain = self.survey(tables, desired);
         let now = Instant::now();
         let mut complaints: BTreeSet<_> = keeper.work.complaints(now).collect();
@@ -257,12 +280,11 @@ impl Admitter {
         complaints.extend(none.clone());
         keeper.complaints.are(complaints);
         let stuck = |it: &InstanceId| none.clone().or_else(|| keeper.work.stuck(it, now));
-        self.board.standings.publish(desired, &left, untagged, stuck);
+        self.board.standings.publish(desired, left, untagged, stuck);
         if untagged {
             keeper.view.doubt();
         } else {
             keeper.untagged = None;
         }
-        left
     }
 }

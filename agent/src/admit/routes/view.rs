@@ -1,13 +1,14 @@
 //! The route tables as they are, as far as this admitter knows: EC2's latest description, and its
 //! own changes since, which a description may lag behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::desired::Desired;
 use super::diff::{Place, What};
-use crate::client::ec2::{Instance, Route, RouteTable, Target};
+use crate::client::ec2::{Route, RouteTable, Target};
 
 /// By how much EC2's descriptions lag behind its changes at most, "eventual consistency" in the
 /// Amazon EC2 API Reference's words. An own change is believed for so long.
@@ -66,14 +67,11 @@ impl View {
         self.own.insert(place.clone(), (now, interface));
     }
 
-    /// The instances with what was changed of their interfaces since they were listed.
-    pub fn corrected(&self, mut instances: Vec<Instance>) -> Vec<Instance> {
-        let off: BTreeSet<_> = self.unchecked.keys().collect();
-        for instance in &mut instances {
-            instance.source_dest_check &=
-                instance.network_interface.as_ref().is_none_or(|it| !off.contains(it));
+    /// What is desired, with what was changed of interfaces since EC2 listed them.
+    pub fn correct(&self, desired: &mut Desired) {
+        for holder in &mut desired.holders {
+            holder.source_dest_check &= !self.unchecked.contains_key(&holder.interface);
         }
-        instances
     }
 
     fn set(&mut self, place: &Place, interface: Option<String>) {

@@ -1,11 +1,12 @@
 //! Carries changes out, as many as AWS' throttle lets through, and remembers which ones have to
-//! wait and why.
+//! wait and why. A request that EC2 does not answer holds up no other.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 use std::time::Duration;
 
-use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
 
 use super::bucket::Buckets;
 use super::diff::{Change, What};
@@ -41,7 +42,15 @@ const SPARE: f64 = 25.0;
 pub struct Work {
     buckets: Buckets,
     held: BTreeMap<What, Held>,
+    requests: JoinSet<Answer>,
+    /// What the requests are for.
+    under_way: Vec<What>,
+    /// What EC2 said and nobody has looked at yet.
+    answers: Vec<Answer>,
 }
+
+/// A change that was asked for, and what EC2 said.
+type Answer = (Change, Result<(), NotChanged>);
 
 /// A change that waits.
 #[derive(Clone, Debug)]
@@ -53,35 +62,74 @@ struct Held {
 }
 
 impl Work {
-    /// Carries out those of `changes` that may be asked for now, and tells `view` of them. Leaves what
-    /// was done.
-    pub async fn carry_out(&mut self, ec2: &Ec2, changes: &[Change], view: &mut View) -> Vec<What> {
-        let chosen = self.choose(changes, Instant::now());
-        let asked = chosen.into_iter().map(async |change| (change, ask(ec2, &change.what).await));
+    /// Asks for those of `changes` that may be asked for now. A place that is free is taken at once,
+    /// whatever the others wait for.
+    pub fn begin(&mut self, ec2: &Ec2, changes: &[Change]) {
+        for change in self.choose(changes, Instant::now()) {
+            let (ec2, change) = (ec2.clone(), change.clone());
+            self.under_way.push(change.what.clone());
+            self.requests.spawn(async move {
+                let answer = ask(&ec2, &change.what).await;
+                (change, answer)
+            });
+        }
+    }
+
+    /// Waits for one answer more, for ever if nothing is under way.
+    pub async fn answered(&mut self) {
+        match self.requests.join_next().await {
+            Some(Ok(answer)) => self.answers.push(answer),
+            Some(Err(broken)) => std::panic::resume_unwind(broken.into_panic()),
+            None => pending().await,
+        }
+    }
+
+    /// Waits for all answers that come within a round.
+    pub async fn mostly_answered(&mut self, round: Duration) {
+        let all = async {
+            while !self.requests.is_empty() {
+                self.answered().await;
+            }
+        };
+        // Those that are late are no reason to wait.
+        if timeout(round, all).await.is_err() {
+            tracing::debug!("EC2 has not answered {} requests yet", self.requests.len());
+        }
+    }
+
+    /// Tells `view` what EC2 has answered. Leaves what was done.
+    pub fn take_in(&mut self, view: &mut View) -> Vec<What> {
         let mut done = Vec::new();
-        for (change, answer) in join_all(asked).await {
+        for (change, answer) in std::mem::take(&mut self.answers) {
             let now = Instant::now();
+            self.under_way.retain(|what| *what != change.what);
             match answer {
                 Ok(()) => {
                     tracing::info!("{}", change.what);
                     self.held.remove(&change.what);
                     view.changed(&change.what, now);
-                    done.push(change.what.clone());
+                    done.push(change.what);
                 }
                 Err(error) => {
                     tracing::debug!("not yet {}: {error}", change.what);
-                    self.hold(change, &error, view, now);
+                    self.hold(&change, &error, view, now);
                 }
             }
         }
         done
     }
 
-    /// How long until one of `changes` may be asked for; none, if there is none.
+    /// How long until one of `changes` may be asked for; none, if there is none, or all places are
+    /// taken: then an answer is what is to be waited for.
     pub fn wait(&mut self, changes: &[Change], now: Instant) -> Option<Duration> {
-        let waits = changes.iter().map(|change| {
-            let held = self.held.get(&change.what).map_or(Duration::ZERO, |it| it.until - now);
-            held.max(self.buckets.wait(change.what.action(), spare(change), now))
+        if self.under_way.len() >= TOGETHER {
+            return None;
+        }
+        let Self { buckets, held, under_way, .. } = self;
+        let left = changes.iter().filter(|change| !meets(under_way, &change.what));
+        let waits = left.map(|change| {
+            let held = held.get(&change.what).map_or(Duration::ZERO, |it| it.until - now);
+            held.max(buckets.wait(change.what.action(), spare(change), now))
         });
         waits.min()
     }
@@ -89,7 +137,8 @@ impl Work {
     /// How long EC2's throttle makes those of `changes` take that somebody waits for.
     pub fn backlog(&mut self, changes: &[Change], now: Instant) -> Duration {
         let mut requests = BTreeMap::<_, u32>::new();
-        let awaited = changes.iter().filter(|it| it.holder.is_some());
+        let left = changes.iter().filter(|it| !self.under_way.contains(&it.what));
+        let awaited = left.filter(|it| it.holder.is_some());
         awaited.for_each(|it| *requests.entry(it.what.action()).or_default() += 1);
         let each =
             requests.into_iter().map(|(action, count)| self.buckets.backlog(action, count, now));
@@ -113,14 +162,16 @@ impl Work {
     }
 
     fn choose<'a>(&mut self, changes: &'a [Change], now: Instant) -> Vec<&'a Change> {
+        let places = TOGETHER.saturating_sub(self.under_way.len());
         let mut chosen = Vec::new();
         for change in changes {
-            let waits = self.held.get(&change.what).is_some_and(|held| now < held.until);
+            if chosen.len() == places {
+                break;
+            }
+            let waits = self.held.get(&change.what).is_some_and(|held| now < held.until)
+                || meets(&self.under_way, &change.what);
             if !waits && self.buckets.take(change.what.action(), spare(change), now) {
                 chosen.push(change);
-            }
-            if chosen.len() == TOGETHER {
-                break;
             }
         }
         chosen
@@ -158,6 +209,12 @@ impl Held {
         let (since, why) = self.refused.as_ref()?;
         (now - *since >= STANDS).then(|| why.clone())
     }
+}
+
+/// Whether what is `under_way` changes the same thing: which of the two would be the last is not
+/// known.
+fn meets(under_way: &[What], what: &What) -> bool {
+    under_way.iter().any(|other| other.thing() == what.thing())
 }
 
 /// How many tokens a change leaves to others.

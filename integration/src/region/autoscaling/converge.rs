@@ -17,6 +17,9 @@ use crate::region::state::State;
 
 /// Moves every group to where it should be now; launches and terminates through EC2.
 pub fn advance(state: &mut State, now: OffsetDateTime) {
+    if state.autoscaling.groups.is_empty() {
+        return;
+    }
     let noticed = take(&mut state.autoscaling.noticed);
     let names: Vec<String> = state.autoscaling.groups.keys().cloned().collect();
     for name in names {

@@ -55,7 +55,7 @@ pub use self::route_table::{
 pub use self::routing::Towards;
 pub use self::subnet::Subnet;
 pub use self::tags::Tags;
-pub use self::throttle::{Limits, Rate};
+pub use self::throttle::{Buckets, Limits, Rate};
 pub use self::vpc::{Block, SecurityGroup, Vpc};
 pub use self::wire::handle;
 pub(super) use self::wire::template_name;
@@ -85,7 +85,6 @@ pub struct Ec2 {
     /// Architectures by image ID.
     images: BTreeMap<String, &'static str>,
     tags: BTreeMap<String, Tags>,
-    buckets: throttle::Buckets,
     /// What happened since the region last asked.
     events: Vec<Event>,
     /// Grows with whatever a packet may feel.
@@ -112,7 +111,6 @@ impl Ec2 {
             agenda: BTreeSet::new(),
             images: images::offered(),
             tags: BTreeMap::new(),
-            buckets: throttle::Buckets::default(),
             events: Vec::new(),
             network_version: 0,
         }
@@ -167,7 +165,12 @@ impl Ec2 {
 
 /// Moves every state whose time has come, and tells what happened.
 pub fn advance(state: &mut State, now: OffsetDateTime) {
-    state.ec2.advance_instances(now);
+    if state.ec2.next_change().is_some_and(|at| at <= now) {
+        state.ec2.advance_instances(now);
+    }
+    if state.ec2.events.is_empty() {
+        return;
+    }
     let happened = take(&mut state.ec2.events);
     state.autoscaling.notice(&happened);
     state.events.extend(happened);

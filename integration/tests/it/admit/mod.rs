@@ -3,11 +3,13 @@
 mod again;
 mod characters;
 mod control_plane;
+mod hung_change;
 mod invariants;
 mod kubernetes;
 mod roads;
 mod route_faults;
 mod simulation;
 mod storm;
+mod window;
 
 use integration::lab::storm::{agent, scene};

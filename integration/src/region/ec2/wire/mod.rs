@@ -34,8 +34,7 @@ type Action = fn(&mut State, &Call<'_>) -> Result<Element, ServiceError>;
 /// One action of EC2's query protocol.
 pub fn handle(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
     let action = named(call.action).ok_or_else(|| ServiceError::invalid_action(call.action))?;
-    let limits = state.ec2.limits.clone();
-    state.ec2.buckets.take(call.action, &limits, call.now)?;
+    state.ec2_buckets.take(call.action, &state.ec2.limits, call.now)?;
     if call.params.flag("DryRun")? == Some(true) {
         let message = "Request would have succeeded, but DryRun flag is set.";
         return Err(ServiceError::new(412, "DryRunOperation", message));
