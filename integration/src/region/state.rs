@@ -24,7 +24,8 @@ pub struct State {
     pub events: Vec<Event>,
 }
 
-/// What a machine room must act on.
+/// What happened to an instance: a machine room acts on its states, Auto Scaling on those and on
+/// what is announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Launched or started: the machine is to be switched on.
@@ -51,6 +52,14 @@ pub enum Event {
     InstanceRebooted {
         id: String,
     },
+    /// EC2 will take a spot instance away.
+    InterruptionAnnounced {
+        id: String,
+    },
+    /// A spot instance is at elevated risk of that.
+    RebalanceRecommended {
+        id: String,
+    },
 }
 
 impl Event {
@@ -63,7 +72,9 @@ impl Event {
             | Self::InstanceStopped { id }
             | Self::InstanceShuttingDown { id }
             | Self::InstanceTerminated { id }
-            | Self::InstanceRebooted { id } => id,
+            | Self::InstanceRebooted { id }
+            | Self::InterruptionAnnounced { id }
+            | Self::RebalanceRecommended { id } => id,
         }
     }
 }
@@ -75,9 +86,9 @@ impl State {
             ids: Ids::new(settings.seed),
             ec2: Ec2::new(&settings.name, &settings.account),
             s3: s3::Store::new(settings.seed),
+            imds: Imds::new(settings.latency),
             settings,
             autoscaling: AutoScaling::default(),
-            imds: Imds::default(),
             events: Vec::new(),
         }
     }

@@ -26,6 +26,7 @@ mod operator_cluster;
 mod operator_first_cluster;
 mod operator_nodes;
 mod operator_scene;
+mod region_announced;
 mod region_autoscaling;
 mod region_clients;
 mod region_clock;

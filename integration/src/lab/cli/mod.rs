@@ -7,6 +7,7 @@ mod demo;
 mod elf;
 mod figures;
 mod interrupt;
+mod leaving;
 mod look;
 mod product;
 mod storm;
@@ -74,14 +75,34 @@ enum Command {
         #[arg(long, conflicts_with = "count")]
         alone: bool,
     },
+    /// Scale a group, up or down: Auto Scaling chooses who leaves
+    Scale {
+        /// `workers` or `control-plane`
+        group: String,
+        to: i32,
+    },
     /// Terminate an instance through its Auto Scaling group
-    Terminate { node: String },
+    Terminate {
+        node: String,
+    },
     /// Reboot an instance, as EC2's RebootInstances does
-    Reboot { node: String },
+    Reboot {
+        node: String,
+    },
     /// Stop an instance; one of an Auto Scaling group is replaced by it
-    Stop { node: String },
+    Stop {
+        node: String,
+    },
     /// Start a stopped instance
-    Start { node: String },
+    Start {
+        node: String,
+    },
+    Spot(leaving::Spot),
+    /// Tell an instance that it is at elevated risk of an interruption
+    Rebalance {
+        node: String,
+    },
+    Maintenance(leaving::Maintenance),
     /// Run a command on a node
     Exec {
         node: String,
@@ -124,9 +145,13 @@ enum Command {
     #[command(hide = true)]
     Daemon(up::Daemon),
     #[command(hide = true)]
-    NodeEnter { spec: PathBuf },
+    NodeEnter {
+        spec: PathBuf,
+    },
     #[command(hide = true)]
-    NodeInit { spec: PathBuf },
+    NodeInit {
+        spec: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -178,12 +203,16 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Launch { group, count, .. } => {
             look::print(name, &Request::Launch { group, count })?;
         }
+        Command::Scale { group, to } => look::print(name, &Request::Scale { group, to })?,
         Command::Terminate { node } => {
             look::begin(name, &Request::Terminate { node }, "terminated")?;
         }
         Command::Reboot { node } => look::begin(name, &Request::Reboot { node }, "rebooted")?,
         Command::Stop { node } => look::begin(name, &Request::Stop { node }, "stopped")?,
         Command::Start { node } => look::begin(name, &Request::Start { node }, "started")?,
+        Command::Spot(spot) => leaving::spot(name, spot)?,
+        Command::Rebalance { node } => look::print(name, &Request::Rebalance { node })?,
+        Command::Maintenance(maintenance) => leaving::maintenance(name, maintenance)?,
         Command::Exec { node, command } => return look::exec(name, node, &command),
         Command::Logs { node, follow } => look::logs(name, node, follow)?,
         Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,

@@ -5,6 +5,7 @@
 
 mod answer;
 mod client;
+mod leaving;
 mod request;
 
 use std::fs;

@@ -20,6 +20,11 @@ pub enum Request {
         group: String,
         count: i32,
     },
+    /// Scales a group to so many.
+    Scale {
+        group: String,
+        to: i32,
+    },
     /// Launches one of a group that no Auto Scaling group looks after.
     LaunchAlone {
         group: String,
@@ -37,6 +42,28 @@ pub enum Request {
     },
     /// Starts a stopped one.
     Start {
+        node: String,
+    },
+    /// Announces that EC2 takes an instance away.
+    Spot {
+        node: String,
+        /// terminate, stop or hibernate
+        action: String,
+        seconds: u64,
+    },
+    /// Tells an instance that it is at elevated risk of that.
+    Rebalance {
+        node: String,
+    },
+    /// Schedules an event for an instance.
+    Maintenance {
+        node: String,
+        /// system-reboot, for one
+        code: String,
+        seconds: u64,
+    },
+    /// Takes back what is scheduled for an instance.
+    CancelMaintenance {
         node: String,
     },
     /// The instance that a person means by a name.

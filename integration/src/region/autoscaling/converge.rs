@@ -87,10 +87,10 @@ pub(super) fn begin_termination(
     let activity = begin_terminating_activity(state, name, id, cause, now);
     let actions = actions(state, name, Transition::Terminating, now);
     if actions.is_empty() {
-        set_state(state, name, id, LifecycleState::Terminating);
+        set_state(state, name, id, LifecycleState::Terminating, now);
         end_in_ec2(state, id, now);
     } else {
-        set_state(state, name, id, LifecycleState::TerminatingWait(actions));
+        set_state(state, name, id, LifecycleState::TerminatingWait(actions), now);
         state.autoscaling.set_status(&activity, Status::MidLifecycleAction, None, now);
     }
 }
@@ -108,7 +108,7 @@ pub(super) fn terminate_without_hooks(
             "an instance was taken out of service in response to the group's being deleted.";
         begin_terminating_activity(state, name, id, cause, now);
     }
-    set_state(state, name, id, LifecycleState::Terminating);
+    set_state(state, name, id, LifecycleState::Terminating, now);
     end_in_ec2(state, id, now);
 }
 
@@ -129,7 +129,7 @@ fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) 
             into_service(state, name, id, now);
         }
         LifecycleState::TerminatingProceed { until } if *until <= now => {
-            set_state(state, name, id, LifecycleState::Terminating);
+            set_state(state, name, id, LifecycleState::Terminating, now);
             end_in_ec2(state, id, now);
         }
         LifecycleState::Terminating if gone => leave(state, name, id, now),
@@ -143,12 +143,12 @@ fn enter_launch_hooks(state: &mut State, name: &str, id: &str, now: OffsetDateTi
     if actions.is_empty() {
         return into_service(state, name, id, now);
     }
-    set_state(state, name, id, LifecycleState::PendingWait(actions));
+    set_state(state, name, id, LifecycleState::PendingWait(actions), now);
     set_member_status(state, id, Status::MidLifecycleAction, now);
 }
 
 fn into_service(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
-    set_state(state, name, id, LifecycleState::InService);
+    set_state(state, name, id, LifecycleState::InService, now);
     set_member_status(state, id, Status::Successful, now);
 }
 
@@ -157,6 +157,7 @@ fn leave(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
     if let Some(group) = state.autoscaling.groups.get_mut(name) {
         group.members.remove(id);
     }
+    state.autoscaling.targets.forget(id);
 }
 
 /// EC2 ended or stopped it, or somebody else did.
@@ -255,7 +256,14 @@ fn set_member_status(state: &mut State, id: &str, status: Status, now: OffsetDat
     }
 }
 
-pub(super) fn set_state(state: &mut State, name: &str, id: &str, to: LifecycleState) {
+pub(super) fn set_state(
+    state: &mut State,
+    name: &str,
+    id: &str,
+    to: LifecycleState,
+    now: OffsetDateTime,
+) {
+    state.autoscaling.targets.aim(id, to.target(), now);
     if let Some(member) = member_mut(state, name, id) {
         member.state = to;
     }

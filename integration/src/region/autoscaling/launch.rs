@@ -37,6 +37,7 @@ pub(super) fn launch_one(state: &mut State, name: &str, now: OffsetDateTime) {
         Ok(member) => {
             let description = format!("Launching a new EC2 instance: {}", member.instance);
             state.autoscaling.describe_activity(&activity, description);
+            state.autoscaling.targets.aim(&member.instance, member.state.target(), now);
             if let Some(group) = state.autoscaling.groups.get_mut(name) {
                 group.retry_at = None;
                 group.members.insert(member.instance.clone(), member);

@@ -104,10 +104,10 @@ fn finish(state: &mut State, name: &str, instance: &str, end: End<'_>, now: Offs
             begin_termination(state, name, instance, cause, now);
         }
         (LifecycleState::PendingWait(_), _) if last => {
-            set_state(state, name, instance, LifecycleState::PendingProceed { until });
+            set_state(state, name, instance, LifecycleState::PendingProceed { until }, now);
         }
         (LifecycleState::TerminatingWait(_), _) if last => {
-            set_state(state, name, instance, LifecycleState::TerminatingProceed { until });
+            set_state(state, name, instance, LifecycleState::TerminatingProceed { until }, now);
         }
         _ => {}
     }

@@ -11,6 +11,7 @@ mod hook;
 mod launch;
 mod lifecycle;
 mod member;
+mod target;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -41,6 +42,7 @@ pub struct AutoScaling {
     activities: Vec<Activity>,
     /// Members to which something has happened in EC2, or may have.
     noticed: BTreeSet<String>,
+    targets: target::Targets,
 }
 
 /// How long changes take that AWS' service makes by itself.
@@ -70,13 +72,6 @@ impl AutoScaling {
     /// The group that an instance is in, and what the group knows of it.
     pub fn member(&self, instance: &str) -> Option<(&Group, &Member)> {
         self.groups.values().find_map(|group| Some((group, group.members.get(instance)?)))
-    }
-
-    /// The metadata service's `autoscaling/target-lifecycle-state` of a group's instance:
-    /// `InService` on its way in and while it is in service, `Terminated` on its way out. EC2 User
-    /// Guide, "Instance metadata categories".
-    pub fn target_lifecycle_state(&self, instance: &str) -> Option<String> {
-        self.member(instance).map(|(_, member)| member.state.target().to_owned())
     }
 
     /// What happened in EC2: it is dealt with when groups advance.

@@ -38,7 +38,7 @@ pub fn start(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError
 
 pub fn reboot(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
     for id in named(&state.ec2, call.params)? {
-        state.ec2.reboot(id)?;
+        state.ec2.reboot(id, call.now)?;
     }
     Ok(done())
 }
