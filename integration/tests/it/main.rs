@@ -39,6 +39,7 @@ mod region_hops;
 mod region_imds;
 mod region_ipv6;
 mod region_ipv6_addresses;
+mod region_members;
 mod region_policies;
 mod region_routes;
 mod region_s3;

@@ -83,6 +83,7 @@ fn launch_in(
         healthy: true,
         protected: group.new_instances_protected,
         launched_at: now,
+        in_service_since: None,
         activity: activity.to_owned(),
     })
 }

@@ -23,6 +23,8 @@ pub struct Member {
     pub healthy: bool,
     pub protected: bool,
     pub launched_at: OffsetDateTime,
+    /// When it was last put into service.
+    pub in_service_since: Option<OffsetDateTime>,
     /// The activity that is under way for it: its launch, then its termination.
     pub activity: String,
 }
@@ -37,6 +39,13 @@ pub enum LifecycleState {
         until: OffsetDateTime,
     },
     InService,
+    EnteringStandby {
+        until: OffsetDateTime,
+    },
+    Standby,
+    Detaching {
+        until: OffsetDateTime,
+    },
     /// Without hooks: until EC2 says that it is terminated.
     Terminating,
     TerminatingWait(Actions),
@@ -69,6 +78,9 @@ impl LifecycleState {
             Self::PendingWait(_) => "Pending:Wait",
             Self::PendingProceed { .. } => "Pending:Proceed",
             Self::InService => "InService",
+            Self::EnteringStandby { .. } => "EnteringStandby",
+            Self::Standby => "Standby",
+            Self::Detaching { .. } => "Detaching",
             Self::Terminating => "Terminating",
             Self::TerminatingWait(_) => "Terminating:Wait",
             Self::TerminatingProceed { .. } => "Terminating:Proceed",
@@ -77,15 +89,27 @@ impl LifecycleState {
 
     /// The state that it is going to, or is in.
     pub fn target(&self) -> &'static str {
-        if self.is_leaving() { "Terminated" } else { "InService" }
+        match self {
+            Self::Pending
+            | Self::PendingWait(_)
+            | Self::PendingProceed { .. }
+            | Self::InService => "InService",
+            Self::EnteringStandby { .. } | Self::Standby => "Standby",
+            Self::Detaching { .. } => "Detached",
+            Self::Terminating | Self::TerminatingWait(_) | Self::TerminatingProceed { .. } => {
+                "Terminated"
+            }
+        }
     }
 
-    /// On its way out: it does not count towards the group's capacity.
+    /// In service or on its way there: it is a part of the group's capacity.
+    pub fn counts(&self) -> bool {
+        self.target() == "InService"
+    }
+
+    /// On its way out of the group.
     pub fn is_leaving(&self) -> bool {
-        matches!(
-            self,
-            Self::Terminating | Self::TerminatingWait(_) | Self::TerminatingProceed { .. }
-        )
+        matches!(self.target(), "Terminated" | "Detached")
     }
 
     /// What is waited for.
@@ -106,7 +130,10 @@ impl LifecycleState {
     /// When it changes by itself.
     pub(super) fn changes_at(&self) -> Option<OffsetDateTime> {
         match self {
-            Self::PendingProceed { until } | Self::TerminatingProceed { until } => Some(*until),
+            Self::PendingProceed { until }
+            | Self::EnteringStandby { until }
+            | Self::Detaching { until }
+            | Self::TerminatingProceed { until } => Some(*until),
             waiting => waiting.actions()?.values().map(|action| action.deadline).min(),
         }
     }

@@ -5,12 +5,18 @@
 
 mod access;
 mod activity;
+mod capacity;
 mod converge;
+mod create;
+mod detach;
+mod ending;
 mod group;
+mod health;
 mod hook;
 mod launch;
 mod lifecycle;
 mod member;
+mod standby;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -25,11 +31,16 @@ use super::state::Event;
 
 pub use self::access::requires;
 pub use self::activity::{Activity, Status};
-pub use self::converge::{advance, terminate_member};
-pub use self::group::{Group, GroupTag, NewGroup, TemplateChoice, create_group, delete_group};
+pub use self::converge::advance;
+pub use self::create::{create_group, delete_group};
+pub use self::detach::detach_instances;
+pub use self::ending::terminate_member;
+pub use self::group::{Group, GroupTag, NewGroup, TemplateChoice};
+pub use self::health::{Verdict, set_health, verdict_named};
 pub use self::hook::{ActionResult, Hook, NewHook, Transition};
-pub use self::lifecycle::{ActionName, ActionRef, complete, heartbeat};
+pub use self::lifecycle::{ActionName, ActionRef, complete, delete_hook, heartbeat};
 pub use self::member::{LifecycleState, Member, PendingAction};
+pub use self::standby::{enter_standby, exit_standby};
 pub use self::wire::handle;
 
 /// What Auto Scaling knows.
@@ -76,9 +87,14 @@ impl AutoScaling {
 
     /// What happened in EC2: it is dealt with when groups advance.
     pub(super) fn notice(&mut self, happened: &[Event]) {
-        let members = happened.iter().map(Event::instance).filter(|id| self.member(id).is_some());
-        let members: Vec<String> = members.map(str::to_owned).collect();
-        self.noticed.extend(members);
+        for event in happened {
+            let id = event.instance();
+            if self.member(id).is_some() {
+                self.noticed.insert(id.to_owned());
+            } else if matches!(event, Event::InstanceTerminated { .. }) {
+                self.targets.forget(id);
+            }
+        }
     }
 
     /// All activities, the oldest first.

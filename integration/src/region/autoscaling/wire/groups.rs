@@ -1,7 +1,8 @@
 //! Groups: create, update, delete, describe.
 
 use super::{answer, page, second};
-use crate::region::autoscaling::group::{choose_template, invalid, zones_of};
+use crate::region::autoscaling::create::{choose_template, zones_of};
+use crate::region::autoscaling::group::invalid;
 use crate::region::autoscaling::{Group, GroupTag, Member, NewGroup, create_group, delete_group};
 use crate::region::call::{Call, ServiceError};
 use crate::region::ec2::{TemplateName, template_name};
