@@ -21,7 +21,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use super::artifacts::{self, Cache};
-use super::daemon::{self, FaultRule, Request};
+use super::daemon::{self, FaultRule, RefreshPace, Request};
 use super::node;
 use super::progress::Progress;
 
@@ -80,6 +80,17 @@ enum Command {
         /// `workers` or `control-plane`
         group: String,
         to: i32,
+    },
+    /// Replace every instance of a group, as an instance refresh does
+    Refresh {
+        /// `workers` or `control-plane`
+        group: String,
+        #[command(flatten)]
+        how: RefreshPace,
+    },
+    /// List the refreshes of a group, the latest first
+    Refreshes {
+        group: String,
     },
     /// Terminate an instance through its Auto Scaling group
     Terminate {
@@ -204,6 +215,8 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
             look::print(name, &Request::Launch { group, count })?;
         }
         Command::Scale { group, to } => look::print(name, &Request::Scale { group, to })?,
+        Command::Refresh { group, how } => look::print(name, &Request::Refresh { group, how })?,
+        Command::Refreshes { group } => look::print(name, &Request::Refreshes { group })?,
         Command::Terminate { node } => {
             look::begin(name, &Request::Terminate { node }, "terminated")?;
         }

@@ -52,6 +52,15 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             groups::scale(region, &lab.account, &group, to).await?;
             Ok(json!({"group": group, "desired": to}))
         }
+        Request::Refresh { group, how } => {
+            check(&group)?;
+            let id = groups::refresh(region, &lab.account, &group, how).await?;
+            Ok(json!({"group": group, "refresh": id}))
+        }
+        Request::Refreshes { group } => {
+            check(&group)?;
+            groups::refreshes(region, &lab.account, &group).await
+        }
         Request::LaunchAlone { group } => {
             check(&group)?;
             let instance = groups::launch_alone(region, &lab.account, &group).await?;

@@ -25,6 +25,16 @@ pub enum Request {
         group: String,
         to: i32,
     },
+    /// Replaces every instance of a group.
+    Refresh {
+        group: String,
+        #[serde(flatten)]
+        how: RefreshPace,
+    },
+    /// A group's refreshes, the latest first.
+    Refreshes {
+        group: String,
+    },
     /// Launches one of a group that no Auto Scaling group looks after.
     LaunchAlone {
         group: String,
@@ -139,6 +149,20 @@ impl FaultRule {
             times: rule.count,
         }
     }
+}
+
+/// How fast a group's instances are replaced.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, clap::Args)]
+pub struct RefreshPace {
+    /// Percent of the group that stays in service
+    #[arg(long, default_value_t = 90)]
+    pub min_healthy: i32,
+    /// Percent of the group that there may be; above 100 new ones come before old ones go
+    #[arg(long, default_value_t = 100)]
+    pub max_healthy: i32,
+    /// Seconds in service before the next one is replaced
+    #[arg(long, default_value_t = 0)]
+    pub warmup: i32,
 }
 
 /// `90`, `90s`, `5m` or `2h`.

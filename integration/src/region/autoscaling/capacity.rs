@@ -6,6 +6,8 @@ use super::AutoScaling;
 use super::ending::begin_termination;
 use super::group::{Group, invalid};
 use super::launch::launch_one;
+use super::member::Member;
+use super::refreshing::launched_ahead;
 use crate::region::call::ServiceError;
 use crate::region::state::State;
 
@@ -15,13 +17,14 @@ pub(super) fn fit_capacity(state: &mut State, name: &str, now: OffsetDateTime) {
         let Some(group) = state.autoscaling.groups.get(name).filter(|group| !group.deleting) else {
             return;
         };
-        let (have, desired) = (group.staying().count(), group.desired as usize);
-        if have < desired {
+        let have = group.staying().count();
+        let wanted = group.desired as usize + launched_ahead(group, now);
+        if have < wanted {
             if group.retry_at.is_some_and(|at| at > now) {
                 return;
             }
             launch_one(state, name, now);
-        } else if have > desired {
+        } else if have > wanted {
             let Some(id) = next_to_leave(group) else { return };
             let cause = format!(
                 "an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from {have} to {}.",
@@ -34,20 +37,27 @@ pub(super) fn fit_capacity(state: &mut State, name: &str, now: OffsetDateTime) {
     }
 }
 
-/// Auto Scaling User Guide, "Default termination policy": in the zone with the most instances, of
-/// the oldest template version, the one launched first. Protected ones stay.
+/// Who leaves by scale-in. Protected ones stay.
 fn next_to_leave(group: &Group) -> Option<String> {
+    let unprotected = group.staying().filter(|member| !member.protected);
+    leaves_first(group, unprotected).map(|member| member.instance.clone())
+}
+
+/// Auto Scaling User Guide, "Default termination policy": in the zone with the most instances, of
+/// the oldest template version, the one launched first.
+pub(super) fn leaves_first<'a>(
+    group: &Group,
+    candidates: impl Iterator<Item = &'a Member>,
+) -> Option<&'a Member> {
     let in_zone = |zone: &str| group.staying().filter(|member| member.zone == zone).count();
-    let candidates = group.staying().filter(|member| !member.protected);
-    let first = candidates.min_by_key(|member| {
+    candidates.min_by_key(|member| {
         (
             std::cmp::Reverse(in_zone(&member.zone)),
             member.template.2,
             member.launched_at,
             member.instance.clone(),
         )
-    });
-    first.map(|member| member.instance.clone())
+    })
 }
 
 impl AutoScaling {

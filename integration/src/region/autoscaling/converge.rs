@@ -15,6 +15,7 @@ use super::hook::Transition;
 use super::launch::details;
 use super::lifecycle;
 use super::member::{Actions, LifecycleState, Member, PendingAction};
+use super::refreshing::advance_refresh;
 use crate::region::ec2::InstanceState;
 use crate::region::state::State;
 
@@ -28,6 +29,9 @@ pub fn advance(state: &mut State, now: OffsetDateTime) {
             while advance_member(state, &name, &id, now) {}
         }
         fit_capacity(state, &name, now);
+        while advance_refresh(state, &name, now) {
+            fit_capacity(state, &name, now);
+        }
         state.autoscaling.groups.retain(|_, group| !(group.deleting && group.members.is_empty()));
     }
 }

@@ -46,6 +46,7 @@ pub fn create_group(
         health_check_grace: new.health_check_grace,
         hooks: BTreeMap::new(),
         members: BTreeMap::new(),
+        refreshes: Vec::new(),
         deleting: false,
         retry_at: None,
     };
@@ -92,6 +93,12 @@ pub(super) fn choose_template(
     held.version(version).map_err(refused)?;
     let version = version.unwrap_or("$Default").to_owned();
     Ok(TemplateChoice { id: held.id.clone(), name: held.name.clone(), version })
+}
+
+/// The template's ID, and the number that its version stands for now.
+pub(super) fn version_of(state: &State, choice: &TemplateChoice) -> Option<(String, u64)> {
+    let template = state.ec2.template(&TemplateName::Id(choice.id.clone())).ok()?;
+    Some((choice.id.clone(), template.version(Some(&choice.version)).ok()?.number))
 }
 
 /// The zones of the subnets, which must be of one VPC.

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 
 use super::hook::{Hook, NewHook};
 use super::member::Member;
+use super::refresh::{Refresh, RefreshStatus};
 use crate::region::call::ServiceError;
 use crate::region::ec2::{TemplateName, TemplateVersion};
 use crate::region::state::State;
@@ -33,6 +34,8 @@ pub struct Group {
     pub hooks: BTreeMap<String, Hook>,
     /// By instance ID.
     pub members: BTreeMap<String, Member>,
+    /// In the order in which they were asked for; the last may be under way.
+    pub refreshes: Vec<Refresh>,
     /// Being deleted: it goes when its last instance is gone.
     pub deleting: bool,
     /// When EC2 refused a launch: not before then again.
@@ -155,8 +158,14 @@ impl Group {
     ) -> Result<&'a TemplateVersion, ServiceError> {
         state
             .ec2
-            .template(&TemplateName::Id(self.template.id.clone()))?
-            .version(Some(&self.template.version))
+            .template(&TemplateName::Id(self.launching().id.clone()))?
+            .version(Some(&self.launching().version))
+    }
+
+    /// What an instance launched now is made of: what a refresh that is under way wants.
+    pub fn launching(&self) -> &TemplateChoice {
+        let refresh = self.refresh().filter(|held| held.status == RefreshStatus::InProgress);
+        refresh.and_then(|refresh| refresh.template.as_ref()).unwrap_or(&self.template)
     }
 
     pub(super) fn check_sizes(&self) -> Result<(), ServiceError> {
@@ -178,7 +187,9 @@ impl Group {
     pub(super) fn next_deadline(&self) -> Option<OffsetDateTime> {
         let lacking = self.staying().count() < self.desired as usize;
         let retry = self.retry_at.filter(|_| lacking && !self.deleting);
-        self.members.values().filter_map(|member| member.state.changes_at()).chain(retry).min()
+        let refresh = self.refresh().and_then(|refresh| refresh.wakes_at);
+        let members = self.members.values().filter_map(|member| member.state.changes_at());
+        members.chain(retry).chain(refresh).min()
     }
 }
 

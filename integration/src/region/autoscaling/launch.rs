@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use super::activity::{Begin, Status};
 use super::group::Group;
 use super::member::{LifecycleState, Member};
+use super::refresh::RefreshStatus;
 use crate::region::call::ServiceError;
 use crate::region::ec2::Order;
 use crate::region::state::State;
@@ -16,10 +17,14 @@ pub(super) fn launch_one(state: &mut State, name: &str, now: OffsetDateTime) {
     let group = group.clone();
     let have = group.staying().count();
     let subnet = subnet_for_next(state, &group);
-    let cause = format!(
-        "an instance was started in response to a difference between desired and actual capacity, increasing the capacity from {have} to {}.",
-        have + 1
-    );
+    let cause = if group.refresh().is_some_and(|held| held.status == RefreshStatus::InProgress) {
+        "an instance was launched in response to an instance refresh.".to_owned()
+    } else {
+        format!(
+            "an instance was started in response to a difference between desired and actual capacity, increasing the capacity from {have} to {}.",
+            have + 1
+        )
+    };
     let details = details(state, &subnet);
     let activity = state.autoscaling.begin_activity(
         &mut state.ids,
@@ -62,7 +67,8 @@ fn launch_in(
     now: OffsetDateTime,
 ) -> Result<Member, ServiceError> {
     let version = group.current_version(state)?;
-    let mut aws_tags = version.marks(&group.template.id);
+    let template = group.launching();
+    let mut aws_tags = version.marks(&template.id);
     aws_tags.insert("aws:autoscaling:groupName".to_owned(), group.name.clone());
     let (number, mut spec) = (version.number, version.spec.clone().in_subnet(subnet));
     let propagated = group.tags.iter().filter(|tag| tag.propagate_at_launch);
@@ -78,7 +84,7 @@ fn launch_in(
         image: instance.image.clone(),
         subnet: subnet.to_owned(),
         zone: instance.zone.clone(),
-        template: (group.template.id.clone(), group.template.name.clone(), number),
+        template: (template.id.clone(), template.name.clone(), number),
         state: LifecycleState::Pending,
         healthy: true,
         protected: group.new_instances_protected,

@@ -16,6 +16,8 @@ mod hook;
 mod launch;
 mod lifecycle;
 mod member;
+mod refresh;
+mod refreshing;
 mod standby;
 mod target;
 #[cfg(test)]
@@ -40,6 +42,7 @@ pub use self::health::{Verdict, set_health, verdict_named};
 pub use self::hook::{ActionResult, Hook, NewHook, Transition};
 pub use self::lifecycle::{ActionName, ActionRef, complete, delete_hook, heartbeat};
 pub use self::member::{LifecycleState, Member, PendingAction};
+pub use self::refresh::{HeldBack, Preferences, Refresh, RefreshStatus, start_refresh};
 pub use self::standby::{enter_standby, exit_standby};
 pub use self::wire::handle;
 
@@ -63,11 +66,17 @@ pub struct Timing {
     pub proceed: Duration,
     /// Until a launch that EC2 refused is tried again.
     pub retry: Duration,
+    /// How long a refresh is `Pending`.
+    pub refresh_begins: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { proceed: Duration::ZERO, retry: Duration::from_secs(30) }
+        Self {
+            proceed: Duration::ZERO,
+            retry: Duration::from_secs(30),
+            refresh_begins: Duration::ZERO,
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 mod capacity;
 mod health;
 mod hooks;
+mod refresh;
 mod standby;
 
 use std::time::Duration;

@@ -134,7 +134,9 @@ fn refuse_what_is_not_offered(params: &Params) -> Result<(), ServiceError> {
     }
 }
 
-fn template_of(params: &Params) -> Result<Option<(TemplateName, Option<String>)>, ServiceError> {
+pub fn template_of(
+    params: &Params,
+) -> Result<Option<(TemplateName, Option<String>)>, ServiceError> {
     let template = params.structure("LaunchTemplate");
     if template.is_empty() {
         return Ok(None);
@@ -225,7 +227,7 @@ pub fn member_item(state: &State, member: &Member) -> Element {
         .field("ProtectedFromScaleIn", member.protected)
 }
 
-fn template_item(id: &str, name: &str, version: &str) -> Element {
+pub fn template_item(id: &str, name: &str, version: &str) -> Element {
     Element::new("LaunchTemplate")
         .field("LaunchTemplateId", id)
         .field("LaunchTemplateName", name)

@@ -6,6 +6,7 @@ mod activities;
 mod groups;
 mod hooks;
 mod instances;
+mod refreshes;
 
 use time::OffsetDateTime;
 
@@ -24,12 +25,14 @@ pub fn handle(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
 
 fn named(action: &str) -> Option<Action> {
     Some(match action {
+        "CancelInstanceRefresh" => refreshes::cancel,
         "CompleteLifecycleAction" => hooks::complete,
         "CreateAutoScalingGroup" => groups::create,
         "DeleteAutoScalingGroup" => groups::delete,
         "DeleteLifecycleHook" => hooks::delete,
         "DescribeAutoScalingGroups" => groups::describe,
         "DescribeAutoScalingInstances" => instances::describe,
+        "DescribeInstanceRefreshes" => refreshes::describe,
         "DescribeLifecycleHooks" => hooks::describe,
         "DescribeScalingActivities" => activities::describe,
         "DetachInstances" => instances::detach,
@@ -40,6 +43,7 @@ fn named(action: &str) -> Option<Action> {
         "SetDesiredCapacity" => groups::set_desired,
         "SetInstanceHealth" => instances::set_instance_health,
         "SetInstanceProtection" => instances::set_protection,
+        "StartInstanceRefresh" => refreshes::start,
         "TerminateInstanceInAutoScalingGroup" => instances::terminate,
         "UpdateAutoScalingGroup" => groups::update,
         _ => return None,
