@@ -41,6 +41,7 @@ mod region_ipv6;
 mod region_ipv6_addresses;
 mod region_members;
 mod region_policies;
+mod region_rebalance;
 mod region_refresh;
 mod region_routes;
 mod region_s3;

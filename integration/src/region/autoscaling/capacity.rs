@@ -7,6 +7,7 @@ use super::ending::begin_termination;
 use super::group::{Group, invalid};
 use super::launch::launch_one;
 use super::member::Member;
+use super::rebalance::successors;
 use super::refreshing::launched_ahead;
 use crate::region::call::ServiceError;
 use crate::region::state::State;
@@ -18,7 +19,7 @@ pub(super) fn fit_capacity(state: &mut State, name: &str, now: OffsetDateTime) {
             return;
         };
         let have = group.staying().count();
-        let wanted = group.desired as usize + launched_ahead(group, now);
+        let wanted = group.desired as usize + launched_ahead(group, now) + successors(group);
         if have < wanted {
             if group.retry_at.is_some_and(|at| at > now) {
                 return;

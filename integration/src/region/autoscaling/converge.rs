@@ -15,6 +15,7 @@ use super::hook::Transition;
 use super::launch::details;
 use super::lifecycle;
 use super::member::{Actions, LifecycleState, Member, PendingAction};
+use super::rebalance::{Outgoing, advance_rebalance, mark};
 use super::refreshing::advance_refresh;
 use crate::region::ec2::InstanceState;
 use crate::region::state::State;
@@ -29,7 +30,7 @@ pub fn advance(state: &mut State, now: OffsetDateTime) {
             while advance_member(state, &name, &id, now) {}
         }
         fit_capacity(state, &name, now);
-        while advance_refresh(state, &name, now) {
+        while advance_refresh(state, &name, now) || advance_rebalance(state, &name, now) {
             fit_capacity(state, &name, now);
         }
         state.autoscaling.groups.retain(|_, group| !(group.deleting && group.members.is_empty()));
@@ -53,8 +54,12 @@ fn due_members(
 /// One step of a member whose state can go on, by time or because EC2's has; whether there was
 /// one.
 fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) -> bool {
-    let Some((_, member)) = state.autoscaling.member(id) else { return false };
-    let machine = state.ec2.instance(id).map(|instance| instance.state);
+    let Some((group, member)) = state.autoscaling.member(id) else { return false };
+    let instance = state.ec2.instance(id);
+    let machine = instance.map(|instance| instance.state);
+    let at_risk = group.capacity_rebalance
+        && member.outgoing.is_none()
+        && instance.is_some_and(|instance| instance.announced.rebalance.is_some());
     let gone = matches!(machine, None | Some(InstanceState::Terminated { .. }));
     match &member.state {
         counted if counted.counts() && !machine.is_some_and(InstanceState::is_up) => {
@@ -70,6 +75,7 @@ fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) 
         LifecycleState::PendingProceed { until } if *until <= now => {
             into_service(state, name, id, now);
         }
+        LifecycleState::InService if at_risk => mark(state, name, id, Outgoing::AtRisk),
         LifecycleState::EnteringStandby { until } if *until <= now => {
             set_state(state, name, id, LifecycleState::Standby, now);
             set_member_status(state, id, Status::Successful, now);

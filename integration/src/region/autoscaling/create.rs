@@ -42,6 +42,7 @@ pub fn create_group(
         zones,
         tags: new.tags,
         new_instances_protected: new.new_instances_protected,
+        capacity_rebalance: new.capacity_rebalance,
         default_cooldown: new.default_cooldown,
         health_check_grace: new.health_check_grace,
         hooks: BTreeMap::new(),
@@ -49,6 +50,8 @@ pub fn create_group(
         refreshes: Vec::new(),
         deleting: false,
         retry_at: None,
+        unbalanced_since: None,
+        balances_at: None,
     };
     group.check_sizes()?;
     new.hooks.into_iter().try_for_each(|hook| group.put_hook(hook))?;
@@ -72,6 +75,7 @@ pub fn delete_group(
         ));
     }
     group.deleting = true;
+    group.balances_at = None;
     (group.min, group.desired) = (0, 0);
     let members: Vec<String> = group.members.keys().cloned().collect();
     for id in members {

@@ -27,6 +27,8 @@ pub struct Group {
     pub zones: Vec<String>,
     pub tags: Vec<GroupTag>,
     pub new_instances_protected: bool,
+    /// Spot instances are replaced when EC2 recommends it.
+    pub capacity_rebalance: bool,
     /// Seconds.
     pub default_cooldown: u32,
     /// Seconds.
@@ -40,6 +42,10 @@ pub struct Group {
     pub deleting: bool,
     /// When EC2 refused a launch: not before then again.
     pub(super) retry_at: Option<OffsetDateTime>,
+    /// Since when its zones are unbalanced.
+    pub(super) unbalanced_since: Option<OffsetDateTime>,
+    /// When something is done about it.
+    pub(super) balances_at: Option<OffsetDateTime>,
 }
 
 /// The launch template and its version, which may be `$Latest` or `$Default`.
@@ -72,6 +78,7 @@ pub struct NewGroup {
     pub tags: Vec<GroupTag>,
     pub hooks: Vec<NewHook>,
     pub new_instances_protected: bool,
+    pub capacity_rebalance: bool,
     pub default_cooldown: u32,
     pub health_check_grace: u32,
 }
@@ -90,6 +97,7 @@ impl NewGroup {
             tags: Vec::new(),
             hooks: Vec::new(),
             new_instances_protected: false,
+            capacity_rebalance: false,
             default_cooldown: 300,
             health_check_grace: 0,
         }
@@ -189,7 +197,7 @@ impl Group {
         let retry = self.retry_at.filter(|_| lacking && !self.deleting);
         let refresh = self.refresh().and_then(|refresh| refresh.wakes_at);
         let members = self.members.values().filter_map(|member| member.state.changes_at());
-        members.chain(retry).chain(refresh).min()
+        members.chain(retry).chain(refresh).chain(self.balances_at).min()
     }
 }
 

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use super::activity::{Begin, Status};
 use super::group::Group;
 use super::member::{LifecycleState, Member};
+use super::rebalance::successors;
 use super::refresh::RefreshStatus;
 use crate::region::call::ServiceError;
 use crate::region::ec2::Order;
@@ -19,6 +20,11 @@ pub(super) fn launch_one(state: &mut State, name: &str, now: OffsetDateTime) {
     let subnet = subnet_for_next(state, &group);
     let cause = if group.refresh().is_some_and(|held| held.status == RefreshStatus::InProgress) {
         "an instance was launched in response to an instance refresh.".to_owned()
+    } else if successors(&group) > 0 {
+        format!(
+            "instances were launched to replace others resulting in more than desired number of instances in the group, increasing the capacity from {have} to {}.",
+            have + 1
+        )
     } else {
         format!(
             "an instance was started in response to a difference between desired and actual capacity, increasing the capacity from {have} to {}.",
@@ -90,6 +96,7 @@ fn launch_in(
         protected: group.new_instances_protected,
         launched_at: now,
         in_service_since: None,
+        outgoing: None,
         activity: activity.to_owned(),
     })
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::hook::{ActionResult, Hook};
+use super::rebalance::Outgoing;
 use crate::region::ids::Ids;
 
 /// One instance of a group.
@@ -25,6 +26,8 @@ pub struct Member {
     pub launched_at: OffsetDateTime,
     /// When it was last put into service.
     pub in_service_since: Option<OffsetDateTime>,
+    /// Its successor is awaited.
+    pub outgoing: Option<Outgoing>,
     /// The activity that is under way for it: its launch, then its termination.
     pub activity: String,
 }

@@ -16,6 +16,7 @@ mod hook;
 mod launch;
 mod lifecycle;
 mod member;
+mod rebalance;
 mod refresh;
 mod refreshing;
 mod standby;
@@ -42,6 +43,7 @@ pub use self::health::{Verdict, set_health, verdict_named};
 pub use self::hook::{ActionResult, Hook, NewHook, Transition};
 pub use self::lifecycle::{ActionName, ActionRef, complete, delete_hook, heartbeat};
 pub use self::member::{LifecycleState, Member, PendingAction};
+pub use self::rebalance::Outgoing;
 pub use self::refresh::{HeldBack, Preferences, Refresh, RefreshStatus, start_refresh};
 pub use self::standby::{enter_standby, exit_standby};
 pub use self::wire::handle;
@@ -68,6 +70,9 @@ pub struct Timing {
     pub retry: Duration,
     /// How long a refresh is `Pending`.
     pub refresh_begins: Duration,
+    /// How long zones are unbalanced before a group does something about it. The guide names no
+    /// time.
+    pub zone_rebalance: Duration,
 }
 
 impl Default for Timing {
@@ -76,6 +81,7 @@ impl Default for Timing {
             proceed: Duration::ZERO,
             retry: Duration::from_secs(30),
             refresh_begins: Duration::ZERO,
+            zone_rebalance: Duration::from_secs(300),
         }
     }
 }

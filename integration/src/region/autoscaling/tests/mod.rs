@@ -3,6 +3,7 @@
 mod capacity;
 mod health;
 mod hooks;
+mod rebalance;
 mod refresh;
 mod standby;
 

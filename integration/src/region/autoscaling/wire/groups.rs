@@ -31,6 +31,7 @@ pub fn create(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
         tags: tags(params),
         hooks: hooks.iter().map(super::hooks::new_hook).collect::<Result<_, _>>()?,
         new_instances_protected: params.flag("NewInstancesProtectedFromScaleIn")?.unwrap_or(false),
+        capacity_rebalance: params.flag("CapacityRebalance")?.unwrap_or(false),
         default_cooldown: params.number("DefaultCooldown")?.unwrap_or(300),
         health_check_grace: params.number("HealthCheckGracePeriod")?.unwrap_or(0),
     };
@@ -64,6 +65,8 @@ pub fn update(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
         params.number("HealthCheckGracePeriod")?.unwrap_or(group.health_check_grace);
     let protected = params.flag("NewInstancesProtectedFromScaleIn")?;
     group.new_instances_protected = protected.unwrap_or(group.new_instances_protected);
+    group.capacity_rebalance =
+        params.flag("CapacityRebalance")?.unwrap_or(group.capacity_rebalance);
     group.retry_at = None;
     *state.autoscaling.group_mut(name)? = group;
     Ok(Element::answer())
@@ -210,7 +213,7 @@ fn group_item(state: &State, group: &Group) -> Element {
         .list("Tags", group.tags.iter().map(|tag| tag_item(group, tag)))
         .list("TerminationPolicies", [Element::text("member", "Default")])
         .field("NewInstancesProtectedFromScaleIn", group.new_instances_protected)
-        .field("CapacityRebalance", false)
+        .field("CapacityRebalance", group.capacity_rebalance)
 }
 
 /// An instance, as in a group and in DescribeAutoScalingInstances.
