@@ -48,4 +48,5 @@ mod region_s3;
 mod region_s3_wire;
 mod region_signatures;
 mod region_simulated;
+mod region_warm_pool;
 mod storm_routes;

@@ -158,7 +158,7 @@ fn statuses(lab: &Lab) -> Vec<Status> {
                 lifecycle: state
                     .autoscaling
                     .member(&instance.id)
-                    .map(|(_, member)| member.state.name().to_owned()),
+                    .map(|(_, member)| member.lifecycle_state().to_owned()),
                 pid: machine.pid,
                 trouble: machine.trouble,
                 console: lab.fleet.console(&instance.id).display().to_string(),

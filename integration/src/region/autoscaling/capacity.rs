@@ -9,6 +9,7 @@ use super::launch::launch_one;
 use super::member::Member;
 use super::rebalance::successors;
 use super::refreshing::launched_ahead;
+use super::warm_pool::{has_place, return_to_pool};
 use crate::region::call::ServiceError;
 use crate::region::state::State;
 
@@ -31,7 +32,11 @@ pub(super) fn fit_capacity(state: &mut State, name: &str, now: OffsetDateTime) {
                 "an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from {have} to {}.",
                 have - 1
             );
-            begin_termination(state, name, &id, &cause, now);
+            if has_place(group) {
+                return_to_pool(state, name, &id, &cause, now);
+            } else {
+                begin_termination(state, name, &id, &cause, now);
+            }
         } else {
             return;
         }

@@ -17,6 +17,7 @@ use super::lifecycle;
 use super::member::{Actions, LifecycleState, Member, PendingAction};
 use super::rebalance::{Outgoing, advance_rebalance, mark};
 use super::refreshing::advance_refresh;
+use super::warm_pool::{fit_pool, rest, settle};
 use crate::region::ec2::InstanceState;
 use crate::region::state::State;
 
@@ -33,6 +34,7 @@ pub fn advance(state: &mut State, now: OffsetDateTime) {
         while advance_refresh(state, &name, now) || advance_rebalance(state, &name, now) {
             fit_capacity(state, &name, now);
         }
+        fit_pool(state, &name, now);
         state.autoscaling.groups.retain(|_, group| !(group.deleting && group.members.is_empty()));
     }
 }
@@ -62,18 +64,21 @@ fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) 
         && instance.is_some_and(|instance| instance.announced.rebalance.is_some());
     let gone = matches!(machine, None | Some(InstanceState::Terminated { .. }));
     match &member.state {
-        counted if counted.counts() && !machine.is_some_and(InstanceState::is_up) => {
+        _ if member.counts() && !machine.is_some_and(InstanceState::is_up) => {
             unhealthy(state, name, id, now);
         }
-        // Nobody checks the health of one in standby, but one that is gone does not come back.
-        LifecycleState::Standby if machine.is_none_or(InstanceState::is_ending) => {
+        // Nobody checks the health of one in standby or in the pool, but one that is gone does not come back.
+        in_side if is_aside(in_side, member) && machine.is_none_or(InstanceState::is_ending) => {
             unhealthy(state, name, id, now);
         }
         LifecycleState::Pending if machine == Some(InstanceState::Running) => {
             enter_launch_hooks(state, name, id, now);
         }
         LifecycleState::PendingProceed { until } if *until <= now => {
-            into_service(state, name, id, now);
+            arrive(state, name, id, now);
+        }
+        LifecycleState::Settling if machine == Some(InstanceState::Stopped) => {
+            rest(state, name, id, now);
         }
         LifecycleState::InService if at_risk => mark(state, name, id, Outgoing::AtRisk),
         LifecycleState::EnteringStandby { until } if *until <= now => {
@@ -94,10 +99,20 @@ fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) 
 fn enter_launch_hooks(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
     let actions = actions(state, name, Transition::Launching, now);
     if actions.is_empty() {
-        return into_service(state, name, id, now);
+        return arrive(state, name, id, now);
     }
     set_state(state, name, id, LifecycleState::PendingWait(actions), now);
     set_member_status(state, id, Status::MidLifecycleAction, now);
+}
+
+/// Where it was going: into the pool, or into service.
+fn arrive(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
+    let warmed = state.autoscaling.member(id).is_some_and(|(_, member)| member.warmed.is_some());
+    if warmed { settle(state, name, id, now) } else { into_service(state, name, id, now) }
+}
+
+fn is_aside(at: &LifecycleState, member: &Member) -> bool {
+    *at == LifecycleState::Standby || (member.warmed.is_some() && !at.is_leaving())
 }
 
 fn into_service(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
@@ -158,10 +173,10 @@ pub(super) fn set_state(
     to: LifecycleState,
     now: OffsetDateTime,
 ) {
-    state.autoscaling.targets.aim(id, to.target(), now);
-    if let Some(member) = member_mut(state, name, id) {
-        member.state = to;
-    }
+    let Some(member) = member_mut(state, name, id) else { return };
+    member.state = to;
+    let target = member.target();
+    state.autoscaling.targets.aim(id, target, now);
 }
 
 pub(super) fn member_mut<'a>(state: &'a mut State, name: &str, id: &str) -> Option<&'a mut Member> {

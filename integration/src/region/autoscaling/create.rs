@@ -48,6 +48,7 @@ pub fn create_group(
         hooks: BTreeMap::new(),
         members: BTreeMap::new(),
         refreshes: Vec::new(),
+        warm_pool: None,
         deleting: false,
         retry_at: None,
         unbalanced_since: None,

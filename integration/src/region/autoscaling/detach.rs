@@ -26,7 +26,7 @@ pub fn detach_instances(
     };
     ensure_all(group, instances, steady, "InService or Standby")?;
     if decrement {
-        let counted = |id: &&&str| group.members.get(**id).is_some_and(|held| held.state.counts());
+        let counted = |id: &&&str| group.members.get(**id).is_some_and(|held| held.counts());
         let counted = instances.iter().filter(counted).count();
         group.shrink(counted, "Detaching")?;
     }

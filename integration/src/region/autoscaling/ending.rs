@@ -22,6 +22,8 @@ pub fn terminate_member(
     if member.state.is_leaving() {
         return Ok(member.activity.clone());
     }
+    // One that is not a part of the capacity leaves it as it is.
+    let decrement = decrement && member.counts();
     if decrement && group.desired <= group.min {
         return Err(invalid(format!(
             "Currently, desiredSize equals minSize ({}). Terminating instance without replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower group's min size.",

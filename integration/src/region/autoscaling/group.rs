@@ -7,6 +7,7 @@ use time::OffsetDateTime;
 use super::hook::{Hook, NewHook};
 use super::member::Member;
 use super::refresh::{Refresh, RefreshStatus};
+use super::warm_pool::WarmPool;
 use crate::region::call::ServiceError;
 use crate::region::ec2::{TemplateName, TemplateVersion};
 use crate::region::state::State;
@@ -38,6 +39,7 @@ pub struct Group {
     pub members: BTreeMap<String, Member>,
     /// In the order in which they were asked for; the last may be under way.
     pub refreshes: Vec<Refresh>,
+    pub warm_pool: Option<WarmPool>,
     /// Being deleted: it goes when its last instance is gone.
     pub deleting: bool,
     /// When EC2 refused a launch: not before then again.
@@ -133,7 +135,7 @@ impl super::AutoScaling {
 impl Group {
     /// The members that count towards the capacity.
     pub fn staying(&self) -> impl Iterator<Item = &Member> {
-        self.members.values().filter(|member| member.state.counts())
+        self.members.values().filter(|member| member.counts())
     }
 
     /// The member that an instance is, for what names both.

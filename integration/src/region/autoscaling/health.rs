@@ -34,7 +34,7 @@ pub fn set_health(
     if !verdict.healthy && verdict.respect_grace && in_grace && !grace.is_zero() {
         return Ok(());
     }
-    let is_kept = member.state.counts();
+    let is_kept = member.counts() || member.warmed.is_some();
     if let Some(member) = member_mut(state, &name, instance) {
         member.healthy = verdict.healthy;
     }

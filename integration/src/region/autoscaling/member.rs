@@ -8,6 +8,7 @@ use time::OffsetDateTime;
 
 use super::hook::{ActionResult, Hook};
 use super::rebalance::Outgoing;
+use super::warm_pool::PoolState;
 use crate::region::ids::Ids;
 
 /// One instance of a group.
@@ -26,6 +27,8 @@ pub struct Member {
     pub launched_at: OffsetDateTime,
     /// When it was last put into service.
     pub in_service_since: Option<OffsetDateTime>,
+    /// In the warm pool, or on its way there or out of it to the end: how it rests there.
+    pub warmed: Option<PoolState>,
     /// Its successor is awaited.
     pub outgoing: Option<Outgoing>,
     /// The activity that is under way for it: its launch, then its termination.
@@ -42,6 +45,10 @@ pub enum LifecycleState {
         until: OffsetDateTime,
     },
     InService,
+    /// In the warm pool: until EC2 says that it is stopped.
+    Settling,
+    /// In the warm pool.
+    Resting,
     EnteringStandby {
         until: OffsetDateTime,
     },
@@ -73,14 +80,48 @@ pub struct PendingAction {
     pub global_deadline: OffsetDateTime,
 }
 
-impl LifecycleState {
+impl Member {
     /// As DescribeAutoScalingInstances tells it.
+    pub fn lifecycle_state(&self) -> &'static str {
+        let Some(rest) = self.warmed else { return self.state.name() };
+        match &self.state {
+            LifecycleState::Pending => "Warmed:Pending",
+            LifecycleState::PendingWait(_) => "Warmed:Pending:Wait",
+            LifecycleState::PendingProceed { .. } | LifecycleState::Settling => {
+                "Warmed:Pending:Proceed"
+            }
+            LifecycleState::Terminating => "Warmed:Terminating",
+            LifecycleState::TerminatingWait(_) => "Warmed:Terminating:Wait",
+            LifecycleState::TerminatingProceed { .. } => "Warmed:Terminating:Proceed",
+            _ => rest.lifecycle_state(),
+        }
+    }
+
+    /// The state that it is going to, or is in.
+    pub fn target(&self) -> &'static str {
+        match (self.warmed, self.state.is_leaving()) {
+            (None, _) => self.state.target(),
+            (Some(_), true) => "Warmed:Terminated",
+            (Some(rest), false) => rest.lifecycle_state(),
+        }
+    }
+
+    /// In service or on its way there: it is a part of the group's capacity.
+    pub fn counts(&self) -> bool {
+        self.target() == "InService"
+    }
+}
+
+impl LifecycleState {
+    /// As DescribeAutoScalingInstances tells it of a member outside of the warm pool.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Pending => "Pending",
             Self::PendingWait(_) => "Pending:Wait",
             Self::PendingProceed { .. } => "Pending:Proceed",
             Self::InService => "InService",
+            Self::Settling => "Pending:Proceed",
+            Self::Resting => "Running",
             Self::EnteringStandby { .. } => "EnteringStandby",
             Self::Standby => "Standby",
             Self::Detaching { .. } => "Detaching",
@@ -90,12 +131,14 @@ impl LifecycleState {
         }
     }
 
-    /// The state that it is going to, or is in.
-    pub fn target(&self) -> &'static str {
+    /// The state that it is going to, or is in, outside of the warm pool.
+    fn target(&self) -> &'static str {
         match self {
             Self::Pending
             | Self::PendingWait(_)
             | Self::PendingProceed { .. }
+            | Self::Settling
+            | Self::Resting
             | Self::InService => "InService",
             Self::EnteringStandby { .. } | Self::Standby => "Standby",
             Self::Detaching { .. } => "Detached",
@@ -103,11 +146,6 @@ impl LifecycleState {
                 "Terminated"
             }
         }
-    }
-
-    /// In service or on its way there: it is a part of the group's capacity.
-    pub fn counts(&self) -> bool {
-        self.target() == "InService"
     }
 
     /// On its way out of the group.

@@ -23,6 +23,7 @@ mod standby;
 mod target;
 #[cfg(test)]
 mod tests;
+mod warm_pool;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -46,6 +47,7 @@ pub use self::member::{LifecycleState, Member, PendingAction};
 pub use self::rebalance::Outgoing;
 pub use self::refresh::{HeldBack, Preferences, Refresh, RefreshStatus, start_refresh};
 pub use self::standby::{enter_standby, exit_standby};
+pub use self::warm_pool::{PoolState, WarmPool, delete_warm_pool, warm};
 pub use self::wire::handle;
 
 /// What Auto Scaling knows.

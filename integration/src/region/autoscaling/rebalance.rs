@@ -63,7 +63,10 @@ pub(super) fn advance_rebalance(state: &mut State, name: &str, now: OffsetDateTi
     // Only a group that rests is rebalanced: what comes and goes may balance it by itself.
     let rests = group.refresh().is_none()
         && group.staying().count() == group.desired as usize
-        && group.members.values().all(|held| held.state == LifecycleState::InService);
+        && group
+            .members
+            .values()
+            .all(|held| held.state == LifecycleState::InService || held.warmed.is_some());
     match too_many.filter(|_| rests && due.is_some_and(|due| due <= now)) {
         Some(id) => {
             mark(state, name, &id, Outgoing::Zone);

@@ -107,7 +107,7 @@ pub(super) fn launched_ahead(group: &Group, now: OffsetDateTime) -> usize {
     let refresh = group.refresh().filter(|held| held.status == RefreshStatus::InProgress);
     let Some(refresh) = refresh else { return 0 };
     let scene = Scene { group, refresh, now };
-    let counted = scene.to_replace().filter(|member| member.state.counts()).count();
+    let counted = scene.to_replace().filter(|member| member.counts()).count();
     scene.most().saturating_sub(group.desired as usize).min(counted)
 }
 
@@ -165,8 +165,10 @@ impl Scene<'_> {
     fn to_replace(&self) -> impl Iterator<Item = &Member> {
         self.old().filter(|member| match &member.state {
             LifecycleState::Standby => self.refresh.preferences.standby == HeldBack::Replace,
-            state => {
-                state.counts()
+            // From the warm pool at once: nobody misses it.
+            state if member.warmed.is_some() => !state.is_leaving(),
+            _ => {
+                member.counts()
                     && (!member.protected
                         || self.refresh.preferences.protected == HeldBack::Replace)
             }
@@ -187,7 +189,7 @@ impl Scene<'_> {
             LifecycleState::Standby | LifecycleState::EnteringStandby { .. } => {
                 Some(preferences.standby)
             }
-            state if state.counts() && member.protected => Some(preferences.protected),
+            _ if member.counts() && member.protected => Some(preferences.protected),
             _ => None,
         }
     }
@@ -246,7 +248,10 @@ impl Scene<'_> {
 }
 
 fn in_transition(member: &Member) -> bool {
-    !matches!(member.state, LifecycleState::InService | LifecycleState::Standby)
+    !matches!(
+        member.state,
+        LifecycleState::InService | LifecycleState::Standby | LifecycleState::Resting
+    )
 }
 
 /// Rounded up.

@@ -84,7 +84,7 @@ pub(super) fn ensure_all(
         if !fit(&member.state) {
             return Err(invalid(format!(
                 "The instance {id} is not in {wanted}: it is in {}.",
-                member.state.name()
+                member.lifecycle_state()
             )));
         }
     }

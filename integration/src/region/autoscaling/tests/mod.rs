@@ -6,6 +6,7 @@ mod hooks;
 mod rebalance;
 mod refresh;
 mod standby;
+mod warm_pool;
 
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ impl Fixture {
         let group = self.state.autoscaling.group("workers").expect("the group");
         let mut members: Vec<_> = group.members.values().collect();
         members.sort_by_key(|member| (member.launched_at, member.instance.clone()));
-        members.into_iter().map(|member| member.state.name()).collect()
+        members.into_iter().map(|member| member.lifecycle_state()).collect()
     }
 
     fn zones(&self) -> Vec<String> {

@@ -3,7 +3,9 @@
 use super::{answer, page, second};
 use crate::region::autoscaling::create::{choose_template, zones_of};
 use crate::region::autoscaling::group::invalid;
-use crate::region::autoscaling::{Group, GroupTag, Member, NewGroup, create_group, delete_group};
+use crate::region::autoscaling::{
+    Group, GroupTag, Member, NewGroup, create_group, delete_group, warm,
+};
 use crate::region::call::{Call, ServiceError};
 use crate::region::ec2::{TemplateName, template_name};
 use crate::region::params::Params;
@@ -186,12 +188,14 @@ fn passes(group: &Group, name: &str, values: &[String]) -> Result<bool, ServiceE
 }
 
 fn group_item(state: &State, group: &Group) -> Element {
-    let members = group.members.values().map(|member| {
+    let pool = group.warm_pool.map(|pool| super::warm_pools::configuration(&pool));
+    let outside = group.members.values().filter(|member| member.warmed.is_none());
+    let members = outside.map(|member| {
         member_item(state, member)
             .field("HealthStatus", if member.healthy { "Healthy" } else { "Unhealthy" })
     });
     let text = |value: &String| Element::text("member", value);
-    Element::new("member")
+    let item = Element::new("member")
         .field("AutoScalingGroupName", &group.name)
         .field("AutoScalingGroupARN", &group.arn)
         .with(template_item(&group.template.id, &group.template.name, &group.template.version))
@@ -213,7 +217,11 @@ fn group_item(state: &State, group: &Group) -> Element {
         .list("Tags", group.tags.iter().map(|tag| tag_item(group, tag)))
         .list("TerminationPolicies", [Element::text("member", "Default")])
         .field("NewInstancesProtectedFromScaleIn", group.new_instances_protected)
-        .field("CapacityRebalance", group.capacity_rebalance)
+        .field("CapacityRebalance", group.capacity_rebalance);
+    match pool {
+        Some(pool) => item.with(pool).field("WarmPoolSize", warm(group).count()),
+        None => item,
+    }
 }
 
 /// An instance, as in a group and in DescribeAutoScalingInstances.
@@ -224,7 +232,7 @@ pub fn member_item(state: &State, member: &Member) -> Element {
         .field("InstanceType", &member.instance_type)
         .field("AvailabilityZone", &member.zone)
         .field("AvailabilityZoneId", state.ec2.zone_id(&member.zone))
-        .field("LifecycleState", member.state.name())
+        .field("LifecycleState", member.lifecycle_state())
         .with(template_item(id, name, &version.to_string()))
         .field("ImageId", &member.image)
         .field("ProtectedFromScaleIn", member.protected)

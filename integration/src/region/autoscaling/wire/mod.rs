@@ -7,6 +7,7 @@ mod groups;
 mod hooks;
 mod instances;
 mod refreshes;
+mod warm_pools;
 
 use time::OffsetDateTime;
 
@@ -30,15 +31,18 @@ fn named(action: &str) -> Option<Action> {
         "CreateAutoScalingGroup" => groups::create,
         "DeleteAutoScalingGroup" => groups::delete,
         "DeleteLifecycleHook" => hooks::delete,
+        "DeleteWarmPool" => warm_pools::delete,
         "DescribeAutoScalingGroups" => groups::describe,
         "DescribeAutoScalingInstances" => instances::describe,
         "DescribeInstanceRefreshes" => refreshes::describe,
         "DescribeLifecycleHooks" => hooks::describe,
         "DescribeScalingActivities" => activities::describe,
+        "DescribeWarmPool" => warm_pools::describe,
         "DetachInstances" => instances::detach,
         "EnterStandby" => instances::enter,
         "ExitStandby" => instances::exit,
         "PutLifecycleHook" => hooks::put,
+        "PutWarmPool" => warm_pools::put,
         "RecordLifecycleActionHeartbeat" => hooks::heartbeat,
         "SetDesiredCapacity" => groups::set_desired,
         "SetInstanceHealth" => instances::set_instance_health,
