@@ -113,7 +113,11 @@ impl Fleet {
                     Some(Event::InstanceTerminated { id }) => {
                         fleet.order(&id, &[Order::Off, Order::Remove])
                     }
-                    Some(Event::InstancePending { .. }) => {}
+                    Some(
+                        Event::InstancePending { .. }
+                        | Event::InterruptionAnnounced { .. }
+                        | Event::RebalanceRecommended { .. },
+                    ) => {}
                     None => return,
                 }
             }

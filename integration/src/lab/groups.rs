@@ -2,7 +2,9 @@
 //! a hook at each end of an instance's life that the node has to complete.
 
 use anyhow::{Context, Result};
-use aws_sdk_autoscaling::types::{LaunchTemplateSpecification, LifecycleHookSpecification, Tag};
+use aws_sdk_autoscaling::types::{
+    LaunchTemplateSpecification, LifecycleHookSpecification, RefreshPreferences, Tag,
+};
 use aws_sdk_ec2::types::{
     InstanceType, LaunchTemplateHttpTokensState,
     LaunchTemplateIamInstanceProfileSpecificationRequest,
@@ -10,9 +12,11 @@ use aws_sdk_ec2::types::{
     LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData, ResourceType,
 };
 use base64::Engine;
+use serde_json::{Value, json};
 use windlass::policies::CLUSTER_TAG;
 
 use super::account::{Account, GROUPS, sdk};
+use super::daemon::RefreshPace;
 use crate::region::Region;
 
 pub const LAUNCH_HOOK: &str = "windlass-launch";
@@ -146,6 +150,51 @@ pub async fn scale(region: &Region, account: &Account, group: &str, to: i32) -> 
         .await
         .with_context(|| format!("cannot scale `{name}` to {to}"))?;
     Ok(())
+}
+
+/// Begins to replace every instance of a group of nodes; the refresh's id.
+pub async fn refresh(
+    region: &Region,
+    account: &Account,
+    group: &str,
+    how: RefreshPace,
+) -> Result<String> {
+    let autoscaling = aws_sdk_autoscaling::Client::new(&sdk(region, &account.administrator));
+    let name = name(account, group);
+    let preferences = RefreshPreferences::builder()
+        .min_healthy_percentage(how.min_healthy)
+        .max_healthy_percentage(how.max_healthy)
+        .instance_warmup(how.warmup);
+    let begun = autoscaling
+        .start_instance_refresh()
+        .auto_scaling_group_name(&name)
+        .preferences(preferences.build())
+        .send()
+        .await
+        .with_context(|| format!("cannot refresh `{name}`"))?;
+    begun.instance_refresh_id.context("Auto Scaling named no refresh")
+}
+
+/// How the refreshes of a group of nodes stand, the latest first.
+pub async fn refreshes(region: &Region, account: &Account, group: &str) -> Result<Value> {
+    let autoscaling = aws_sdk_autoscaling::Client::new(&sdk(region, &account.administrator));
+    let name = name(account, group);
+    let told = autoscaling
+        .describe_instance_refreshes()
+        .auto_scaling_group_name(&name)
+        .send()
+        .await
+        .with_context(|| format!("cannot list the refreshes of `{name}`"))?;
+    let shown = told.instance_refreshes().iter().map(|held| {
+        json!({
+            "refresh": held.instance_refresh_id(),
+            "status": held.status().map(|status| status.as_str()),
+            "percentComplete": held.percentage_complete(),
+            "instancesToUpdate": held.instances_to_update(),
+            "reason": held.status_reason(),
+        })
+    });
+    Ok(shown.collect())
 }
 
 /// Launches one instance by a group's launch template, without the Auto Scaling group; its id. Only

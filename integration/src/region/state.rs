@@ -27,7 +27,8 @@ pub struct State {
     pub events: Vec<Event>,
 }
 
-/// What a machine room must act on.
+/// What happened to an instance: a machine room acts on its states, Auto Scaling on those and on
+/// what is announced.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// Launched or started: the machine is to be switched on.
@@ -54,6 +55,14 @@ pub enum Event {
     InstanceRebooted {
         id: String,
     },
+    /// EC2 will take a spot instance away.
+    InterruptionAnnounced {
+        id: String,
+    },
+    /// A spot instance is at elevated risk of that.
+    RebalanceRecommended {
+        id: String,
+    },
 }
 
 impl Event {
@@ -66,7 +75,9 @@ impl Event {
             | Self::InstanceStopped { id }
             | Self::InstanceShuttingDown { id }
             | Self::InstanceTerminated { id }
-            | Self::InstanceRebooted { id } => id,
+            | Self::InstanceRebooted { id }
+            | Self::InterruptionAnnounced { id }
+            | Self::RebalanceRecommended { id } => id,
         }
     }
 }
@@ -79,9 +90,9 @@ impl State {
             ec2: Tracked::new(Ec2::new(&settings.name, &settings.account)),
             ec2_buckets: ec2::Buckets::default(),
             s3: s3::Store::new(settings.seed),
+            imds: Imds::new(settings.latency),
             settings,
             autoscaling: Tracked::new(AutoScaling::default()),
-            imds: Imds::default(),
             events: Vec::new(),
         }
     }

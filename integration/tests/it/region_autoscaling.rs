@@ -12,7 +12,7 @@ use windlass::policies::{Identity, Scope, render};
 
 use crate::region_clients::{Lab, refusal};
 
-const SECONDS_UNTIL_RUNNING: u64 = 2;
+pub const SECONDS_UNTIL_RUNNING: u64 = 2;
 
 fn tag(key: &str, value: &str) -> Tag {
     Tag::builder().key(key).value(value).propagate_at_launch(true).build()
@@ -27,7 +27,7 @@ fn hook(name: &str, transition: &str) -> LifecycleHookSpecification {
 }
 
 /// A group of so many over both subnets, for the cluster `lab`, with a hook on each way.
-async fn create(lab: &Lab, client: &Client, name: &str, desired: i32) {
+pub async fn create(lab: &Lab, client: &Client, name: &str, desired: i32) {
     let template = LaunchTemplateSpecification::builder()
         .launch_template_id(&lab.template)
         .version("$Latest")
@@ -48,7 +48,7 @@ async fn create(lab: &Lab, client: &Client, name: &str, desired: i32) {
         .expect("a group");
 }
 
-async fn group(client: &Client, name: &str) -> AutoScalingGroup {
+pub async fn group(client: &Client, name: &str) -> AutoScalingGroup {
     let told = client
         .describe_auto_scaling_groups()
         .auto_scaling_group_names(name)
@@ -58,7 +58,7 @@ async fn group(client: &Client, name: &str) -> AutoScalingGroup {
     told.auto_scaling_groups()[0].clone()
 }
 
-async fn states(client: &Client, name: &str) -> Vec<String> {
+pub async fn states(client: &Client, name: &str) -> Vec<String> {
     let held = group(client, name).await;
     let mut states: Vec<String> = held
         .instances()
@@ -70,7 +70,7 @@ async fn states(client: &Client, name: &str) -> Vec<String> {
 }
 
 /// The members, the oldest first.
-fn members(lab: &Lab, name: &str) -> Vec<Member> {
+pub fn members(lab: &Lab, name: &str) -> Vec<Member> {
     let mut members: Vec<Member> = lab.region.with(|state, _| {
         state
             .autoscaling

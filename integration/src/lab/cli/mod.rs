@@ -7,6 +7,7 @@ mod demo;
 mod elf;
 mod figures;
 mod interrupt;
+mod leaving;
 mod look;
 mod product;
 mod storm;
@@ -20,7 +21,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use super::artifacts::{self, Cache};
-use super::daemon::{self, FaultRule, Request};
+use super::daemon::{self, FaultRule, RefreshPace, Request};
 use super::node;
 use super::progress::Progress;
 
@@ -74,14 +75,45 @@ enum Command {
         #[arg(long, conflicts_with = "count")]
         alone: bool,
     },
+    /// Scale a group, up or down: Auto Scaling chooses who leaves
+    Scale {
+        /// `workers` or `control-plane`
+        group: String,
+        to: i32,
+    },
+    /// Replace every instance of a group, as an instance refresh does
+    Refresh {
+        /// `workers` or `control-plane`
+        group: String,
+        #[command(flatten)]
+        how: RefreshPace,
+    },
+    /// List the refreshes of a group, the latest first
+    Refreshes {
+        group: String,
+    },
     /// Terminate an instance through its Auto Scaling group
-    Terminate { node: String },
+    Terminate {
+        node: String,
+    },
     /// Reboot an instance, as EC2's RebootInstances does
-    Reboot { node: String },
+    Reboot {
+        node: String,
+    },
     /// Stop an instance; one of an Auto Scaling group is replaced by it
-    Stop { node: String },
+    Stop {
+        node: String,
+    },
     /// Start a stopped instance
-    Start { node: String },
+    Start {
+        node: String,
+    },
+    Spot(leaving::Spot),
+    /// Tell an instance that it is at elevated risk of an interruption
+    Rebalance {
+        node: String,
+    },
+    Maintenance(leaving::Maintenance),
     /// Run a command on a node
     Exec {
         node: String,
@@ -124,9 +156,13 @@ enum Command {
     #[command(hide = true)]
     Daemon(up::Daemon),
     #[command(hide = true)]
-    NodeEnter { spec: PathBuf },
+    NodeEnter {
+        spec: PathBuf,
+    },
     #[command(hide = true)]
-    NodeInit { spec: PathBuf },
+    NodeInit {
+        spec: PathBuf,
+    },
 }
 
 #[derive(Subcommand)]
@@ -178,12 +214,18 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Launch { group, count, .. } => {
             look::print(name, &Request::Launch { group, count })?;
         }
+        Command::Scale { group, to } => look::print(name, &Request::Scale { group, to })?,
+        Command::Refresh { group, how } => look::print(name, &Request::Refresh { group, how })?,
+        Command::Refreshes { group } => look::print(name, &Request::Refreshes { group })?,
         Command::Terminate { node } => {
             look::begin(name, &Request::Terminate { node }, "terminated")?;
         }
         Command::Reboot { node } => look::begin(name, &Request::Reboot { node }, "rebooted")?,
         Command::Stop { node } => look::begin(name, &Request::Stop { node }, "stopped")?,
         Command::Start { node } => look::begin(name, &Request::Start { node }, "started")?,
+        Command::Spot(spot) => leaving::spot(name, spot)?,
+        Command::Rebalance { node } => look::print(name, &Request::Rebalance { node })?,
+        Command::Maintenance(maintenance) => leaving::maintenance(name, maintenance)?,
         Command::Exec { node, command } => return look::exec(name, node, &command),
         Command::Logs { node, follow } => look::logs(name, node, follow)?,
         Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,

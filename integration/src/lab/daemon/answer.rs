@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::leaving;
 use super::request::{FaultRule, Request};
 use crate::lab::running::Lab;
 use crate::lab::{account, groups};
@@ -46,6 +47,20 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             groups::scale(region, &lab.account, &group, wanted).await?;
             Ok(json!({"group": group, "desired": wanted}))
         }
+        Request::Scale { group, to } => {
+            check(&group)?;
+            groups::scale(region, &lab.account, &group, to).await?;
+            Ok(json!({"group": group, "desired": to}))
+        }
+        Request::Refresh { group, how } => {
+            check(&group)?;
+            let id = groups::refresh(region, &lab.account, &group, how).await?;
+            Ok(json!({"group": group, "refresh": id}))
+        }
+        Request::Refreshes { group } => {
+            check(&group)?;
+            groups::refreshes(region, &lab.account, &group).await
+        }
         Request::LaunchAlone { group } => {
             check(&group)?;
             let instance = groups::launch_alone(region, &lab.account, &group).await?;
@@ -73,6 +88,18 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             let started = ec2(lab).start_instances().instance_ids(&found.instance).send().await;
             started.with_context(|| format!("cannot start `{}`", found.instance))?;
             Ok(serde_json::to_value(found)?)
+        }
+        Request::Spot { node, action, seconds } => {
+            let instance = find(lab, &node)?.instance;
+            leaving::spot(region, &instance, &action, Duration::from_secs(seconds))
+        }
+        Request::Rebalance { node } => leaving::rebalance(region, &find(lab, &node)?.instance),
+        Request::Maintenance { node, code, seconds } => {
+            let instance = find(lab, &node)?.instance;
+            leaving::maintenance(region, &instance, &code, Duration::from_secs(seconds))
+        }
+        Request::CancelMaintenance { node } => {
+            leaving::cancel_maintenance(region, &find(lab, &node)?.instance)
         }
         Request::Find { node } => Ok(serde_json::to_value(find(lab, &node)?)?),
         Request::AddFault(rule) => {
@@ -131,7 +158,7 @@ fn statuses(lab: &Lab) -> Vec<Status> {
                 lifecycle: state
                     .autoscaling
                     .member(&instance.id)
-                    .map(|(_, member)| member.state.name().to_owned()),
+                    .map(|(_, member)| member.lifecycle_state().to_owned()),
                 pid: machine.pid,
                 trouble: machine.trouble,
                 console: lab.fleet.console(&instance.id).display().to_string(),

@@ -5,6 +5,7 @@
 
 mod answer;
 mod client;
+mod leaving;
 mod request;
 
 use std::fs;
@@ -20,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub use self::answer::Status;
 pub use self::client::{Client, end, spawn};
-pub use self::request::{FaultRule, Request, duration};
+pub use self::request::{FaultRule, RefreshPace, Request, duration};
 use super::progress::Progress;
 use super::running::{Lab, Wanted};
 

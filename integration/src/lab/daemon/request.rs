@@ -20,6 +20,21 @@ pub enum Request {
         group: String,
         count: i32,
     },
+    /// Scales a group to so many.
+    Scale {
+        group: String,
+        to: i32,
+    },
+    /// Replaces every instance of a group.
+    Refresh {
+        group: String,
+        #[serde(flatten)]
+        how: RefreshPace,
+    },
+    /// A group's refreshes, the latest first.
+    Refreshes {
+        group: String,
+    },
     /// Launches one of a group that no Auto Scaling group looks after.
     LaunchAlone {
         group: String,
@@ -37,6 +52,28 @@ pub enum Request {
     },
     /// Starts a stopped one.
     Start {
+        node: String,
+    },
+    /// Announces that EC2 takes an instance away.
+    Spot {
+        node: String,
+        /// terminate, stop or hibernate
+        action: String,
+        seconds: u64,
+    },
+    /// Tells an instance that it is at elevated risk of that.
+    Rebalance {
+        node: String,
+    },
+    /// Schedules an event for an instance.
+    Maintenance {
+        node: String,
+        /// system-reboot, for one
+        code: String,
+        seconds: u64,
+    },
+    /// Takes back what is scheduled for an instance.
+    CancelMaintenance {
         node: String,
     },
     /// The instance that a person means by a name.
@@ -112,6 +149,20 @@ impl FaultRule {
             times: rule.count,
         }
     }
+}
+
+/// How fast a group's instances are replaced.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, clap::Args)]
+pub struct RefreshPace {
+    /// Percent of the group that stays in service
+    #[arg(long, default_value_t = 90)]
+    pub min_healthy: i32,
+    /// Percent of the group that there may be; above 100 new ones come before old ones go
+    #[arg(long, default_value_t = 100)]
+    pub max_healthy: i32,
+    /// Seconds in service before the next one is replaced
+    #[arg(long, default_value_t = 0)]
+    pub warmup: i32,
 }
 
 /// `90`, `90s`, `5m` or `2h`.

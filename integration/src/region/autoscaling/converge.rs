@@ -1,4 +1,5 @@
-//! What becomes due: by time, by what EC2 says, by the capacity that is wished for.
+//! What becomes due: by time, by what EC2 says, by the capacity that is wished for. A member goes
+//! on step by step; what others ask of it is in the files called after that.
 
 use std::collections::BTreeSet;
 use std::mem::take;
@@ -6,12 +7,17 @@ use std::mem::take;
 use time::OffsetDateTime;
 
 use super::activity::{Begin, Status};
-use super::group::{Group, invalid};
+use super::capacity::fit_capacity;
+use super::detach::detach;
+use super::ending::{end_in_ec2, leave};
+use super::health::unhealthy;
 use super::hook::Transition;
-use super::launch::{details, launch_one};
+use super::launch::details;
 use super::lifecycle;
 use super::member::{Actions, LifecycleState, Member, PendingAction};
-use crate::region::call::ServiceError;
+use super::rebalance::{Outgoing, advance_rebalance, mark};
+use super::refreshing::advance_refresh;
+use super::warm_pool::{fit_pool, rest, settle};
 use crate::region::ec2::InstanceState;
 use crate::region::state::State;
 
@@ -28,6 +34,10 @@ pub fn advance(state: &mut State, now: OffsetDateTime) {
             while advance_member(state, &name, &id, now) {}
         }
         fit_capacity(state, &name, now);
+        while advance_refresh(state, &name, now) || advance_rebalance(state, &name, now) {
+            fit_capacity(state, &name, now);
+        }
+        fit_pool(state, &name, now);
         state.autoscaling.groups.retain(|_, group| !(group.deleting && group.members.is_empty()));
     }
 }
@@ -46,93 +56,41 @@ fn due_members(
     due.map(|(id, _)| id.clone()).collect()
 }
 
-/// TerminateInstanceInAutoScalingGroup; the answer is the activity's ID.
-pub fn terminate_member(
-    state: &mut State,
-    instance: &str,
-    decrement: bool,
-    now: OffsetDateTime,
-) -> Result<String, ServiceError> {
-    let (group, member) = state.autoscaling.member(instance).ok_or_else(|| {
-        invalid(format!(
-            "Instance Id not found - No managed instance found for instance ID: {instance}"
-        ))
-    })?;
-    let name = group.name.clone();
-    if member.state.is_leaving() {
-        return Ok(member.activity.clone());
-    }
-    if decrement && group.desired <= group.min {
-        return Err(invalid(format!(
-            "Currently, desiredSize equals minSize ({}). Terminating instance without replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower group's min size.",
-            group.min
-        )));
-    }
-    if decrement && let Some(group) = state.autoscaling.groups.get_mut(&name) {
-        group.desired -= 1;
-    }
-    let cause =
-        format!("instance {instance} was taken out of service in response to a user request.");
-    begin_termination(state, &name, instance, &cause, now);
-    let (_, member) =
-        state.autoscaling.member(instance).expect("terminating takes a step of its own");
-    Ok(member.activity.clone())
-}
-
-/// Takes a member out of service: an activity, then the hooks, then EC2.
-pub(super) fn begin_termination(
-    state: &mut State,
-    name: &str,
-    id: &str,
-    cause: &str,
-    now: OffsetDateTime,
-) {
-    let activity = begin_terminating_activity(state, name, id, cause, now);
-    let actions = actions(state, name, Transition::Terminating, now);
-    if actions.is_empty() {
-        set_state(state, name, id, LifecycleState::Terminating);
-        end_in_ec2(state, id, now);
-    } else {
-        set_state(state, name, id, LifecycleState::TerminatingWait(actions));
-        state.autoscaling.set_status(&activity, Status::MidLifecycleAction, None, now);
-    }
-}
-
-/// As a forced deletion does.
-pub(super) fn terminate_without_hooks(
-    state: &mut State,
-    name: &str,
-    id: &str,
-    now: OffsetDateTime,
-) {
-    let leaving = state.autoscaling.member(id).is_some_and(|(_, member)| member.state.is_leaving());
-    if !leaving {
-        let cause =
-            "an instance was taken out of service in response to the group's being deleted.";
-        begin_terminating_activity(state, name, id, cause, now);
-    }
-    set_state(state, name, id, LifecycleState::Terminating);
-    end_in_ec2(state, id, now);
-}
-
 /// One step of a member whose state can go on, by time or because EC2's has; whether there was
 /// one.
 fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) -> bool {
-    let Some((_, member)) = state.autoscaling.member(id) else { return false };
-    let machine = state.ec2.instance(id).map(|instance| instance.state);
+    let Some((group, member)) = state.autoscaling.member(id) else { return false };
+    let instance = state.ec2.instance(id);
+    let machine = instance.map(|instance| instance.state);
+    let at_risk = group.capacity_rebalance
+        && member.outgoing.is_none()
+        && instance.is_some_and(|instance| instance.announced.rebalance.is_some());
     let gone = matches!(machine, None | Some(InstanceState::Terminated { .. }));
     match &member.state {
-        staying if !staying.is_leaving() && !machine.is_some_and(InstanceState::is_up) => {
+        _ if member.counts() && !machine.is_some_and(InstanceState::is_up) => {
+            unhealthy(state, name, id, now);
+        }
+        // Nobody checks the health of one in standby or in the pool, but one that is gone does not come back.
+        in_side if is_aside(in_side, member) && machine.is_none_or(InstanceState::is_ending) => {
             unhealthy(state, name, id, now);
         }
         LifecycleState::Pending if machine == Some(InstanceState::Running) => {
             enter_launch_hooks(state, name, id, now);
         }
         LifecycleState::PendingProceed { until } if *until <= now => {
-            into_service(state, name, id, now);
+            arrive(state, name, id, now);
         }
+        LifecycleState::Settling if machine == Some(InstanceState::Stopped) => {
+            rest(state, name, id, now);
+        }
+        LifecycleState::InService if at_risk => mark(state, name, id, Outgoing::AtRisk),
+        LifecycleState::EnteringStandby { until } if *until <= now => {
+            set_state(state, name, id, LifecycleState::Standby, now);
+            set_member_status(state, id, Status::Successful, now);
+        }
+        LifecycleState::Detaching { until } if *until <= now => detach(state, name, id, now),
         LifecycleState::TerminatingProceed { until } if *until <= now => {
-            set_state(state, name, id, LifecycleState::Terminating);
+            set_state(state, name, id, LifecycleState::Terminating, now);
             end_in_ec2(state, id, now);
         }
         LifecycleState::Terminating if gone => leave(state, name, id, now),
@@ -144,94 +102,56 @@ fn advance_member(state: &mut State, name: &str, id: &str, now: OffsetDateTime) 
 fn enter_launch_hooks(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
     let actions = actions(state, name, Transition::Launching, now);
     if actions.is_empty() {
-        return into_service(state, name, id, now);
+        return arrive(state, name, id, now);
     }
-    set_state(state, name, id, LifecycleState::PendingWait(actions));
+    set_state(state, name, id, LifecycleState::PendingWait(actions), now);
     set_member_status(state, id, Status::MidLifecycleAction, now);
 }
 
+/// Where it was going: into the pool, or into service.
+fn arrive(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
+    let warmed = state.autoscaling.member(id).is_some_and(|(_, member)| member.warmed.is_some());
+    if warmed { settle(state, name, id, now) } else { into_service(state, name, id, now) }
+}
+
+fn is_aside(at: &LifecycleState, member: &Member) -> bool {
+    *at == LifecycleState::Standby || (member.warmed.is_some() && !at.is_leaving())
+}
+
 fn into_service(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
-    set_state(state, name, id, LifecycleState::InService);
-    set_member_status(state, id, Status::Successful, now);
-}
-
-fn leave(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
-    set_member_status(state, id, Status::Successful, now);
-    if let Some(group) = state.autoscaling.groups.get_mut(name) {
-        group.members.remove(id);
-    }
-}
-
-/// EC2 ended or stopped it, or somebody else did.
-fn unhealthy(state: &mut State, name: &str, id: &str, now: OffsetDateTime) {
+    set_state(state, name, id, LifecycleState::InService, now);
     if let Some(member) = member_mut(state, name, id) {
-        member.healthy = false;
+        member.in_service_since = Some(now);
     }
-    let cause = "an instance was taken out of service in response to an EC2 health check indicating it has been terminated or stopped.";
-    begin_termination(state, name, id, cause, now);
-}
-
-/// Launches what is lacking and takes out what is too many.
-fn fit_capacity(state: &mut State, name: &str, now: OffsetDateTime) {
-    loop {
-        let Some(group) = state.autoscaling.groups.get(name).filter(|group| !group.deleting) else {
-            return;
-        };
-        let (have, desired) = (group.staying().count(), group.desired as usize);
-        if have < desired {
-            if group.retry_at.is_some_and(|at| at > now) {
-                return;
-            }
-            launch_one(state, name, now);
-        } else if have > desired {
-            let Some(id) = next_to_leave(group) else { return };
-            let cause = format!(
-                "an instance was taken out of service in response to a difference between desired and actual capacity, shrinking the capacity from {have} to {}.",
-                have - 1
-            );
-            begin_termination(state, name, &id, &cause, now);
-        } else {
-            return;
-        }
-    }
-}
-
-/// Auto Scaling User Guide, "Default termination policy": in the zone with the most instances, of
-/// the oldest template version, the one launched first. Protected ones stay.
-fn next_to_leave(group: &Group) -> Option<String> {
-    let in_zone = |zone: &str| group.staying().filter(|member| member.zone == zone).count();
-    let candidates = group.staying().filter(|member| !member.protected);
-    let first = candidates.min_by_key(|member| {
-        (
-            std::cmp::Reverse(in_zone(&member.zone)),
-            member.template.2,
-            member.launched_at,
-            member.instance.clone(),
-        )
-    });
-    first.map(|member| member.instance.clone())
+    set_member_status(state, id, Status::Successful, now);
 }
 
 /// One action for each of the group's hooks on this transition.
-fn actions(state: &mut State, name: &str, transition: Transition, now: OffsetDateTime) -> Actions {
+pub(super) fn actions(
+    state: &mut State,
+    name: &str,
+    transition: Transition,
+    now: OffsetDateTime,
+) -> Actions {
     let Some(group) = state.autoscaling.groups.get(name) else { return Actions::new() };
     let hooks = group.hooks.values().filter(|hook| hook.transition == transition);
     hooks.map(|hook| (hook.name.clone(), PendingAction::begin(&mut state.ids, hook, now))).collect()
 }
 
-fn begin_terminating_activity(
+/// A new activity of a member; its ID.
+pub(super) fn begin_activity(
     state: &mut State,
     name: &str,
     id: &str,
-    cause: &str,
+    (description, cause): (String, String),
     now: OffsetDateTime,
 ) -> String {
     let Some((group, member)) = state.autoscaling.member(id) else { return String::new() };
     let begin = Begin {
         group: group.name.clone(),
         group_arn: group.arn.clone(),
-        description: format!("Terminating EC2 instance: {id}"),
-        cause: cause.to_owned(),
+        description,
+        cause,
         status: Status::InProgress,
         details: details(state, &member.subnet),
     };
@@ -242,26 +162,24 @@ fn begin_terminating_activity(
     activity
 }
 
-/// EC2 may have forgotten the instance already, or be ending it: then nothing happens any more
-/// that would be noticed.
-fn end_in_ec2(state: &mut State, id: &str, now: OffsetDateTime) {
-    state.autoscaling.noticed.insert(id.to_owned());
-    if state.ec2.instance(id).is_some() {
-        state.ec2.terminate(id, now).expect("it is known");
-    }
-}
-
-fn set_member_status(state: &mut State, id: &str, status: Status, now: OffsetDateTime) {
+pub(super) fn set_member_status(state: &mut State, id: &str, status: Status, now: OffsetDateTime) {
     if let Some((_, member)) = state.autoscaling.member(id) {
         let activity = member.activity.clone();
         state.autoscaling.set_status(&activity, status, None, now);
     }
 }
 
-pub(super) fn set_state(state: &mut State, name: &str, id: &str, to: LifecycleState) {
-    if let Some(member) = member_mut(state, name, id) {
-        member.state = to;
-    }
+pub(super) fn set_state(
+    state: &mut State,
+    name: &str,
+    id: &str,
+    to: LifecycleState,
+    now: OffsetDateTime,
+) {
+    let Some(member) = member_mut(state, name, id) else { return };
+    member.state = to;
+    let target = member.target();
+    state.autoscaling.targets.aim(id, target, now);
 }
 
 pub(super) fn member_mut<'a>(state: &'a mut State, name: &str, id: &str) -> Option<&'a mut Member> {

@@ -1,4 +1,4 @@
-//! Groups: what they are to hold, and how they are made, changed and deleted.
+//! Groups: what they are, and what they are to hold.
 
 use std::collections::BTreeMap;
 
@@ -6,6 +6,8 @@ use time::OffsetDateTime;
 
 use super::hook::{Hook, NewHook};
 use super::member::Member;
+use super::refresh::{Refresh, RefreshStatus};
+use super::warm_pool::WarmPool;
 use crate::region::call::ServiceError;
 use crate::region::ec2::{TemplateName, TemplateVersion};
 use crate::region::state::State;
@@ -26,6 +28,8 @@ pub struct Group {
     pub zones: Vec<String>,
     pub tags: Vec<GroupTag>,
     pub new_instances_protected: bool,
+    /// Spot instances are replaced when EC2 recommends it.
+    pub capacity_rebalance: bool,
     /// Seconds.
     pub default_cooldown: u32,
     /// Seconds.
@@ -33,10 +37,17 @@ pub struct Group {
     pub hooks: BTreeMap<String, Hook>,
     /// By instance ID.
     pub members: BTreeMap<String, Member>,
+    /// In the order in which they were asked for; the last may be under way.
+    pub refreshes: Vec<Refresh>,
+    pub warm_pool: Option<WarmPool>,
     /// Being deleted: it goes when its last instance is gone.
     pub deleting: bool,
     /// When EC2 refused a launch: not before then again.
     pub(super) retry_at: Option<OffsetDateTime>,
+    /// Since when its zones are unbalanced.
+    pub(super) unbalanced_since: Option<OffsetDateTime>,
+    /// When something is done about it.
+    pub(super) balances_at: Option<OffsetDateTime>,
 }
 
 /// The launch template and its version, which may be `$Latest` or `$Default`.
@@ -69,6 +80,7 @@ pub struct NewGroup {
     pub tags: Vec<GroupTag>,
     pub hooks: Vec<NewHook>,
     pub new_instances_protected: bool,
+    pub capacity_rebalance: bool,
     pub default_cooldown: u32,
     pub health_check_grace: u32,
 }
@@ -87,114 +99,11 @@ impl NewGroup {
             tags: Vec::new(),
             hooks: Vec::new(),
             new_instances_protected: false,
+            capacity_rebalance: false,
             default_cooldown: 300,
             health_check_grace: 0,
         }
     }
-}
-
-/// Makes a group. Its instances come when the region advances, at this same moment.
-pub fn create_group(
-    state: &mut State,
-    new: NewGroup,
-    now: OffsetDateTime,
-) -> Result<(), ServiceError> {
-    if state.autoscaling.groups.contains_key(&new.name) {
-        let message = format!(
-            "AutoScalingGroup by this name already exists - A group with the name {} already exists",
-            new.name
-        );
-        return Err(ServiceError::client("AlreadyExists", message));
-    }
-    let template = choose_template(state, &new.template, new.version.as_deref())?;
-    let zones = zones_of(state, &new.subnets)?;
-    let uuid = state.ids.uuid();
-    let settings = &state.settings;
-    let mut group = Group {
-        arn: format!(
-            "arn:aws:autoscaling:{}:{}:autoScalingGroup:{uuid}:autoScalingGroupName/{}",
-            settings.name, settings.account, new.name
-        ),
-        name: new.name,
-        created_at: now,
-        template,
-        min: new.min,
-        max: new.max,
-        desired: new.desired.unwrap_or(new.min),
-        subnets: new.subnets,
-        zones,
-        tags: new.tags,
-        new_instances_protected: new.new_instances_protected,
-        default_cooldown: new.default_cooldown,
-        health_check_grace: new.health_check_grace,
-        hooks: BTreeMap::new(),
-        members: BTreeMap::new(),
-        deleting: false,
-        retry_at: None,
-    };
-    group.check_sizes()?;
-    new.hooks.into_iter().try_for_each(|hook| group.put_hook(hook))?;
-    state.autoscaling.groups.insert(group.name.clone(), group);
-    Ok(())
-}
-
-/// Deletes a group: an empty one at once; with `force` one whose instances are terminated first,
-/// without waiting for hooks. API Reference, "DeleteAutoScalingGroup".
-pub fn delete_group(
-    state: &mut State,
-    name: &str,
-    force: bool,
-    now: OffsetDateTime,
-) -> Result<(), ServiceError> {
-    let group = state.autoscaling.group_mut(name)?;
-    if !group.members.is_empty() && !force {
-        return Err(ServiceError::client(
-            "ResourceInUse",
-            "You cannot delete an AutoScalingGroup while there are instances or pending Spot instance request(s) still in the group.",
-        ));
-    }
-    group.deleting = true;
-    (group.min, group.desired) = (0, 0);
-    let members: Vec<String> = group.members.keys().cloned().collect();
-    for id in members {
-        super::converge::terminate_without_hooks(state, name, &id, now);
-    }
-    Ok(())
-}
-
-/// The template chosen, which must have that version.
-pub(super) fn choose_template(
-    state: &State,
-    template: &TemplateName,
-    version: Option<&str>,
-) -> Result<TemplateChoice, ServiceError> {
-    let refused = |why: ServiceError| {
-        invalid(format!("You must use a valid fully-formed launch template. {}", why.message))
-    };
-    let held = state.ec2.template(template).map_err(refused)?;
-    held.version(version).map_err(refused)?;
-    let version = version.unwrap_or("$Default").to_owned();
-    Ok(TemplateChoice { id: held.id.clone(), name: held.name.clone(), version })
-}
-
-/// The zones of the subnets, which must be of one VPC.
-pub(super) fn zones_of(state: &State, subnets: &[String]) -> Result<Vec<String>, ServiceError> {
-    if subnets.is_empty() {
-        return Err(invalid("At least one Availability Zone or VPC Subnet is required."));
-    }
-    let mut zones = Vec::new();
-    let mut vpcs = Vec::new();
-    for id in subnets {
-        let subnet = state.ec2.subnet(id).map_err(|missing| invalid(missing.message))?;
-        zones.push(subnet.zone.clone());
-        vpcs.push(&subnet.vpc);
-    }
-    if vpcs.iter().any(|vpc| *vpc != vpcs[0]) {
-        return Err(invalid("The subnets must be in the same VPC"));
-    }
-    zones.sort();
-    zones.dedup();
-    Ok(zones)
 }
 
 impl super::AutoScaling {
@@ -226,7 +135,30 @@ impl super::AutoScaling {
 impl Group {
     /// The members that count towards the capacity.
     pub fn staying(&self) -> impl Iterator<Item = &Member> {
-        self.members.values().filter(|member| !member.state.is_leaving())
+        self.members.values().filter(|member| member.counts())
+    }
+
+    /// The member that an instance is, for what names both.
+    pub fn member(&self, instance: &str) -> Result<&Member, ServiceError> {
+        self.members.get(instance).ok_or_else(|| {
+            invalid(format!(
+                "The instance {instance} is not part of Auto Scaling group {}.",
+                self.name
+            ))
+        })
+    }
+
+    /// Wishes for so many fewer, down to the minimum.
+    pub(super) fn shrink(&mut self, by: usize, what: &str) -> Result<(), ServiceError> {
+        let by = u32::try_from(by).unwrap_or(u32::MAX);
+        let smaller = self.desired.checked_sub(by).filter(|desired| *desired >= self.min);
+        self.desired = smaller.ok_or_else(|| {
+            invalid(format!(
+                "Currently, desiredSize is {} and minSize {}. {what} {by} instance(s) without replacement will violate group's min size constraint. Either set shouldDecrementDesiredCapacity flag to false or lower group's min size.",
+                self.desired, self.min
+            ))
+        })?;
+        Ok(())
     }
 
     /// The version of the template that an instance launched now would be of.
@@ -236,8 +168,14 @@ impl Group {
     ) -> Result<&'a TemplateVersion, ServiceError> {
         state
             .ec2
-            .template(&TemplateName::Id(self.template.id.clone()))?
-            .version(Some(&self.template.version))
+            .template(&TemplateName::Id(self.launching().id.clone()))?
+            .version(Some(&self.launching().version))
+    }
+
+    /// What an instance launched now is made of: what a refresh that is under way wants.
+    pub fn launching(&self) -> &TemplateChoice {
+        let refresh = self.refresh().filter(|held| held.status == RefreshStatus::InProgress);
+        refresh.and_then(|refresh| refresh.template.as_ref()).unwrap_or(&self.template)
     }
 
     pub(super) fn check_sizes(&self) -> Result<(), ServiceError> {
@@ -259,7 +197,9 @@ impl Group {
     pub(super) fn next_deadline(&self) -> Option<OffsetDateTime> {
         let lacking = self.staying().count() < self.desired as usize;
         let retry = self.retry_at.filter(|_| lacking && !self.deleting);
-        self.members.values().filter_map(|member| member.state.changes_at()).chain(retry).min()
+        let refresh = self.refresh().and_then(|refresh| refresh.wakes_at);
+        let members = self.members.values().filter_map(|member| member.state.changes_at());
+        members.chain(retry).chain(refresh).chain(self.balances_at).min()
     }
 }
 

@@ -6,20 +6,57 @@ use time::OffsetDateTime;
 use super::activity::{Begin, Status};
 use super::group::Group;
 use super::member::{LifecycleState, Member};
+use super::rebalance::successors;
+use super::refresh::RefreshStatus;
+use super::warm_pool::{PoolState, leave_pool};
 use crate::region::call::ServiceError;
 use crate::region::ec2::Order;
 use crate::region::state::State;
 
-/// Launches one instance of the group; EC2's refusal ends in a failed activity and a pause.
+/// One instance more in service, from the warm pool if one rests there.
 pub(super) fn launch_one(state: &mut State, name: &str, now: OffsetDateTime) {
     let Some(group) = state.autoscaling.groups.get(name) else { return };
-    let group = group.clone();
     let have = group.staying().count();
+    let cause = if group.refresh().is_some_and(|held| held.status == RefreshStatus::InProgress) {
+        "an instance was launched in response to an instance refresh.".to_owned()
+    } else if successors(group) > 0 {
+        format!(
+            "instances were launched to replace others resulting in more than desired number of instances in the group, increasing the capacity from {have} to {}.",
+            have + 1
+        )
+    } else {
+        format!(
+            "an instance was started in response to a difference between desired and actual capacity, increasing the capacity from {have} to {}.",
+            have + 1
+        )
+    };
+    if !leave_pool(state, name, &cause, now) {
+        launch(state, name, None, cause, now);
+    }
+}
+
+/// One instance more in the warm pool.
+pub(super) fn launch_into_pool(
+    state: &mut State,
+    name: &str,
+    rest: PoolState,
+    now: OffsetDateTime,
+) {
+    let cause = "an instance was launched in response to a difference between the warm pool's wanted and actual size.";
+    launch(state, name, Some(rest), cause.to_owned(), now);
+}
+
+/// EC2's refusal ends in a failed activity and a pause.
+fn launch(
+    state: &mut State,
+    name: &str,
+    warmed: Option<PoolState>,
+    cause: String,
+    now: OffsetDateTime,
+) {
+    let Some(group) = state.autoscaling.groups.get(name) else { return };
+    let group = group.clone();
     let subnet = subnet_for_next(state, &group);
-    let cause = format!(
-        "an instance was started in response to a difference between desired and actual capacity, increasing the capacity from {have} to {}.",
-        have + 1
-    );
     let details = details(state, &subnet);
     let activity = state.autoscaling.begin_activity(
         &mut state.ids,
@@ -35,8 +72,10 @@ pub(super) fn launch_one(state: &mut State, name: &str, now: OffsetDateTime) {
     );
     match launch_in(state, &group, &subnet, &activity, now) {
         Ok(member) => {
+            let member = Member { warmed, ..member };
             let description = format!("Launching a new EC2 instance: {}", member.instance);
             state.autoscaling.describe_activity(&activity, description);
+            state.autoscaling.targets.aim(&member.instance, member.target(), now);
             if let Some(group) = state.autoscaling.groups.get_mut(name) {
                 group.retry_at = None;
                 group.members.insert(member.instance.clone(), member);
@@ -61,7 +100,8 @@ fn launch_in(
     now: OffsetDateTime,
 ) -> Result<Member, ServiceError> {
     let version = group.current_version(state)?;
-    let mut aws_tags = version.marks(&group.template.id);
+    let template = group.launching();
+    let mut aws_tags = version.marks(&template.id);
     aws_tags.insert("aws:autoscaling:groupName".to_owned(), group.name.clone());
     let (number, mut spec) = (version.number, version.spec.clone().in_subnet(subnet));
     let propagated = group.tags.iter().filter(|tag| tag.propagate_at_launch);
@@ -77,11 +117,14 @@ fn launch_in(
         image: instance.image.clone(),
         subnet: subnet.to_owned(),
         zone: instance.zone.clone(),
-        template: (group.template.id.clone(), group.template.name.clone(), number),
+        template: (template.id.clone(), template.name.clone(), number),
         state: LifecycleState::Pending,
         healthy: true,
         protected: group.new_instances_protected,
         launched_at: now,
+        in_service_since: None,
+        warmed: None,
+        outgoing: None,
         activity: activity.to_owned(),
     })
 }

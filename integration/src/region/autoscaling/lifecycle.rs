@@ -4,9 +4,10 @@
 use time::OffsetDateTime;
 
 use super::activity::Status;
-use super::converge::{begin_termination, member_mut, set_state};
+use super::converge::{member_mut, set_state};
+use super::ending::begin_termination;
 use super::group::{invalid, no_group};
-use super::hook::ActionResult;
+use super::hook::{ActionResult, Transition};
 use super::member::LifecycleState;
 use crate::region::call::ServiceError;
 use crate::region::state::State;
@@ -51,6 +52,34 @@ pub fn heartbeat(
         member_mut(state, action.group, &instance).and_then(|member| member.state.actions_mut());
     if let Some(pending) = actions.and_then(|actions| actions.get_mut(action.hook)) {
         pending.beat(now);
+    }
+    Ok(())
+}
+
+/// DeleteLifecycleHook: "If there are any outstanding lifecycle actions, they are completed first
+/// (ABANDON for launching instances, CONTINUE for terminating instances)." What one of them held up
+/// goes on, and completing it later is refused.
+pub fn delete_hook(
+    state: &mut State,
+    name: &str,
+    hook: &str,
+    now: OffsetDateTime,
+) -> Result<(), ServiceError> {
+    let group = state.autoscaling.group_mut(name)?;
+    let Some(deleted) = group.hooks.remove(hook) else {
+        return Err(invalid(format!("Lifecycle Hook Name could not be found: {hook}")));
+    };
+    let result = match deleted.transition {
+        Transition::Launching => ActionResult::Abandon,
+        Transition::Terminating => ActionResult::Continue,
+    };
+    let waiting = group
+        .members
+        .values()
+        .filter(|member| member.state.actions().is_some_and(|actions| actions.contains_key(hook)));
+    let waiting: Vec<String> = waiting.map(|member| member.instance.clone()).collect();
+    for instance in waiting {
+        finish(state, name, &instance, End { hook, result, why: "Lifecycle Hook Deleted" }, now);
     }
     Ok(())
 }
@@ -104,10 +133,10 @@ fn finish(state: &mut State, name: &str, instance: &str, end: End<'_>, now: Offs
             begin_termination(state, name, instance, cause, now);
         }
         (LifecycleState::PendingWait(_), _) if last => {
-            set_state(state, name, instance, LifecycleState::PendingProceed { until });
+            set_state(state, name, instance, LifecycleState::PendingProceed { until }, now);
         }
         (LifecycleState::TerminatingWait(_), _) if last => {
-            set_state(state, name, instance, LifecycleState::TerminatingProceed { until });
+            set_state(state, name, instance, LifecycleState::TerminatingProceed { until }, now);
         }
         _ => {}
     }

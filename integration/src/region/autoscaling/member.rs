@@ -7,6 +7,8 @@ use std::time::Duration;
 use time::OffsetDateTime;
 
 use super::hook::{ActionResult, Hook};
+use super::rebalance::Outgoing;
+use super::warm_pool::PoolState;
 use crate::region::ids::Ids;
 
 /// One instance of a group.
@@ -23,6 +25,12 @@ pub struct Member {
     pub healthy: bool,
     pub protected: bool,
     pub launched_at: OffsetDateTime,
+    /// When it was last put into service.
+    pub in_service_since: Option<OffsetDateTime>,
+    /// In the warm pool, or on its way there or out of it to the end: how it rests there.
+    pub warmed: Option<PoolState>,
+    /// Its successor is awaited.
+    pub outgoing: Option<Outgoing>,
     /// The activity that is under way for it: its launch, then its termination.
     pub activity: String,
 }
@@ -37,6 +45,17 @@ pub enum LifecycleState {
         until: OffsetDateTime,
     },
     InService,
+    /// In the warm pool: until EC2 says that it is stopped.
+    Settling,
+    /// In the warm pool.
+    Resting,
+    EnteringStandby {
+        until: OffsetDateTime,
+    },
+    Standby,
+    Detaching {
+        until: OffsetDateTime,
+    },
     /// Without hooks: until EC2 says that it is terminated.
     Terminating,
     TerminatingWait(Actions),
@@ -61,31 +80,77 @@ pub struct PendingAction {
     pub global_deadline: OffsetDateTime,
 }
 
-impl LifecycleState {
+impl Member {
     /// As DescribeAutoScalingInstances tells it.
+    pub fn lifecycle_state(&self) -> &'static str {
+        let Some(rest) = self.warmed else { return self.state.name() };
+        match &self.state {
+            LifecycleState::Pending => "Warmed:Pending",
+            LifecycleState::PendingWait(_) => "Warmed:Pending:Wait",
+            LifecycleState::PendingProceed { .. } | LifecycleState::Settling => {
+                "Warmed:Pending:Proceed"
+            }
+            LifecycleState::Terminating => "Warmed:Terminating",
+            LifecycleState::TerminatingWait(_) => "Warmed:Terminating:Wait",
+            LifecycleState::TerminatingProceed { .. } => "Warmed:Terminating:Proceed",
+            _ => rest.lifecycle_state(),
+        }
+    }
+
+    /// The state that it is going to, or is in.
+    pub fn target(&self) -> &'static str {
+        match (self.warmed, self.state.is_leaving()) {
+            (None, _) => self.state.target(),
+            (Some(_), true) => "Warmed:Terminated",
+            (Some(rest), false) => rest.lifecycle_state(),
+        }
+    }
+
+    /// In service or on its way there: it is a part of the group's capacity.
+    pub fn counts(&self) -> bool {
+        self.target() == "InService"
+    }
+}
+
+impl LifecycleState {
+    /// As DescribeAutoScalingInstances tells it of a member outside of the warm pool.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Pending => "Pending",
             Self::PendingWait(_) => "Pending:Wait",
             Self::PendingProceed { .. } => "Pending:Proceed",
             Self::InService => "InService",
+            Self::Settling => "Pending:Proceed",
+            Self::Resting => "Running",
+            Self::EnteringStandby { .. } => "EnteringStandby",
+            Self::Standby => "Standby",
+            Self::Detaching { .. } => "Detaching",
             Self::Terminating => "Terminating",
             Self::TerminatingWait(_) => "Terminating:Wait",
             Self::TerminatingProceed { .. } => "Terminating:Proceed",
         }
     }
 
-    /// The state that it is going to, or is in.
-    pub fn target(&self) -> &'static str {
-        if self.is_leaving() { "Terminated" } else { "InService" }
+    /// The state that it is going to, or is in, outside of the warm pool.
+    fn target(&self) -> &'static str {
+        match self {
+            Self::Pending
+            | Self::PendingWait(_)
+            | Self::PendingProceed { .. }
+            | Self::Settling
+            | Self::Resting
+            | Self::InService => "InService",
+            Self::EnteringStandby { .. } | Self::Standby => "Standby",
+            Self::Detaching { .. } => "Detached",
+            Self::Terminating | Self::TerminatingWait(_) | Self::TerminatingProceed { .. } => {
+                "Terminated"
+            }
+        }
     }
 
-    /// On its way out: it does not count towards the group's capacity.
+    /// On its way out of the group.
     pub fn is_leaving(&self) -> bool {
-        matches!(
-            self,
-            Self::Terminating | Self::TerminatingWait(_) | Self::TerminatingProceed { .. }
-        )
+        matches!(self.target(), "Terminated" | "Detached")
     }
 
     /// What is waited for.
@@ -106,7 +171,10 @@ impl LifecycleState {
     /// When it changes by itself.
     pub(super) fn changes_at(&self) -> Option<OffsetDateTime> {
         match self {
-            Self::PendingProceed { until } | Self::TerminatingProceed { until } => Some(*until),
+            Self::PendingProceed { until }
+            | Self::EnteringStandby { until }
+            | Self::Detaching { until }
+            | Self::TerminatingProceed { until } => Some(*until),
             waiting => waiting.actions()?.values().map(|action| action.deadline).min(),
         }
     }

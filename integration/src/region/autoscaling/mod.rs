@@ -5,14 +5,25 @@
 
 mod access;
 mod activity;
+mod capacity;
 mod converge;
+mod create;
+mod detach;
+mod ending;
 mod group;
+mod health;
 mod hook;
 mod launch;
 mod lifecycle;
 mod member;
+mod rebalance;
+mod refresh;
+mod refreshing;
+mod standby;
+mod target;
 #[cfg(test)]
 mod tests;
+mod warm_pool;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -24,11 +35,19 @@ use super::state::Event;
 
 pub use self::access::requires;
 pub use self::activity::{Activity, Status};
-pub use self::converge::{advance, terminate_member};
-pub use self::group::{Group, GroupTag, NewGroup, TemplateChoice, create_group, delete_group};
+pub use self::converge::advance;
+pub use self::create::{create_group, delete_group};
+pub use self::detach::detach_instances;
+pub use self::ending::terminate_member;
+pub use self::group::{Group, GroupTag, NewGroup, TemplateChoice};
+pub use self::health::{Verdict, set_health, verdict_named};
 pub use self::hook::{ActionResult, Hook, NewHook, Transition};
-pub use self::lifecycle::{ActionName, ActionRef, complete, heartbeat};
+pub use self::lifecycle::{ActionName, ActionRef, complete, delete_hook, heartbeat};
 pub use self::member::{LifecycleState, Member, PendingAction};
+pub use self::rebalance::Outgoing;
+pub use self::refresh::{HeldBack, Preferences, Refresh, RefreshStatus, start_refresh};
+pub use self::standby::{enter_standby, exit_standby};
+pub use self::warm_pool::{PoolState, WarmPool, delete_warm_pool, warm};
 pub use self::wire::handle;
 
 /// What Auto Scaling knows.
@@ -41,6 +60,7 @@ pub struct AutoScaling {
     activities: Vec<Activity>,
     /// Members to which something has happened in EC2, or may have.
     noticed: BTreeSet<String>,
+    targets: target::Targets,
 }
 
 /// How long changes take that AWS' service makes by itself.
@@ -50,11 +70,21 @@ pub struct Timing {
     pub proceed: Duration,
     /// Until a launch that EC2 refused is tried again.
     pub retry: Duration,
+    /// How long a refresh is `Pending`.
+    pub refresh_begins: Duration,
+    /// How long zones are unbalanced before a group does something about it. The guide names no
+    /// time.
+    pub zone_rebalance: Duration,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { proceed: Duration::ZERO, retry: Duration::from_secs(30) }
+        Self {
+            proceed: Duration::ZERO,
+            retry: Duration::from_secs(30),
+            refresh_begins: Duration::ZERO,
+            zone_rebalance: Duration::from_secs(300),
+        }
     }
 }
 
@@ -72,18 +102,16 @@ impl AutoScaling {
         self.groups.values().find_map(|group| Some((group, group.members.get(instance)?)))
     }
 
-    /// The metadata service's `autoscaling/target-lifecycle-state` of a group's instance:
-    /// `InService` on its way in and while it is in service, `Terminated` on its way out. EC2 User
-    /// Guide, "Instance metadata categories".
-    pub fn target_lifecycle_state(&self, instance: &str) -> Option<String> {
-        self.member(instance).map(|(_, member)| member.state.target().to_owned())
-    }
-
     /// What happened in EC2: it is dealt with when groups advance.
     pub(super) fn notice(&mut self, happened: &[Event]) {
-        let members = happened.iter().map(Event::instance).filter(|id| self.member(id).is_some());
-        let members: Vec<String> = members.map(str::to_owned).collect();
-        self.noticed.extend(members);
+        for event in happened {
+            let id = event.instance();
+            if self.member(id).is_some() {
+                self.noticed.insert(id.to_owned());
+            } else if matches!(event, Event::InstanceTerminated { .. }) {
+                self.targets.forget(id);
+            }
+        }
     }
 
     /// All activities, the oldest first.

@@ -108,6 +108,13 @@ pub fn no_instances(ids: &[&str]) -> ServiceError {
     ServiceError::client("InvalidInstanceID.NotFound", message)
 }
 
+pub fn wrong_state(id: &str, wish: &str) -> ServiceError {
+    ServiceError::client(
+        "IncorrectInstanceState",
+        format!("The instance '{id}' is not in a state from which it can be {wish}."),
+    )
+}
+
 pub fn malformed_instance(id: &str) -> ServiceError {
     ServiceError::client("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\""))
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use time::OffsetDateTime;
 
+use super::announced::Announced;
 use crate::region::imds::MetadataOptions;
 
 /// A machine in the region. Its addresses are those of its interfaces, its tags those of its ID.
@@ -28,6 +29,8 @@ pub struct Instance {
     pub settled_at: OffsetDateTime,
     /// Why it is in its state, if somebody made it so.
     pub reason: Option<Reason>,
+    /// What is to happen to it that nobody asked for.
+    pub announced: Announced,
     pub metadata: MetadataOptions,
     pub user_data: Option<Bytes>,
     pub profile: Option<Profile>,
@@ -201,5 +204,31 @@ impl Reason {
             message: "Client.UserInitiatedShutdown: User initiated shutdown",
             transition: format!("User initiated ({date} {hour:02}:{minute:02}:{second:02} GMT)"),
         }
+    }
+
+    /// EC2 API Reference, "StateReason".
+    pub(super) fn spot_termination() -> Self {
+        Self::by_aws(
+            "Server.SpotInstanceTermination",
+            "Server.SpotInstanceTermination: Spot instance termination",
+        )
+    }
+
+    pub(super) fn spot_shutdown() -> Self {
+        Self::by_aws(
+            "Server.SpotInstanceShutdown",
+            "Server.SpotInstanceShutdown: Spot instance shutdown",
+        )
+    }
+
+    pub(super) fn scheduled_stop() -> Self {
+        Self::by_aws(
+            "Server.ScheduledStop",
+            "Server.ScheduledStop: Stopped due to scheduled retirement",
+        )
+    }
+
+    fn by_aws(code: &'static str, message: &'static str) -> Self {
+        Self { code, message, transition: code.to_owned() }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
+use super::announced::Announced;
 use super::instance::{Instance, InstanceState, Profile};
 use super::instance_type::{self, InstanceType};
 use super::interface::{Attachment, NewInterface};
@@ -126,6 +127,7 @@ impl Ec2 {
             visible_at: order.now + self.timing.unseen,
             settled_at: order.now + self.timing.pending + self.timing.settling,
             reason: None,
+            announced: Announced::default(),
             metadata: resolved.metadata.clone(),
             user_data: resolved.spec.user_data_bytes()?,
             profile: resolved.profile.clone(),

@@ -37,6 +37,7 @@ impl Ec2 {
             tags: self.tags_of(&instance.id).clone(),
             instance_profile: instance.profile.as_ref().map(|profile| profile.arn.clone()),
             options: instance.metadata.clone(),
+            announced: instance.announced.clone(),
             interfaces: self
                 .interfaces_of(&instance.id)
                 .into_iter()

@@ -6,6 +6,7 @@
 //! caller must be allowed.
 
 mod access;
+mod announced;
 mod attributes;
 mod errors;
 mod filter;
@@ -22,6 +23,8 @@ mod machine;
 mod page;
 mod route_table;
 mod routing;
+mod scheduled;
+mod spot;
 mod subnet;
 mod tags;
 #[cfg(test)]
@@ -38,6 +41,9 @@ use std::mem::take;
 use time::OffsetDateTime;
 
 pub use self::access::requires;
+pub use self::announced::{
+    Announced, EventCode, EventState, Interruption, InterruptionAction, ScheduledEvent,
+};
 pub use self::attributes::InterfaceChange;
 pub use self::gateway::InternetGateway;
 pub use self::images::{IMAGE_ARM64, IMAGE_X86_64};
@@ -53,6 +59,7 @@ pub use self::route_table::{
     Associated, Association, Origin, Route, RouteState, RouteTable, Target,
 };
 pub use self::routing::Towards;
+pub use self::spot::INTERRUPTION_NOTICE;
 pub use self::subnet::Subnet;
 pub use self::tags::Tags;
 pub use self::throttle::{Buckets, Limits, Rate};
@@ -82,6 +89,8 @@ pub struct Ec2 {
     instances: BTreeMap<String, Instance>,
     /// Which instances change by themselves, and when.
     agenda: BTreeSet<(OffsetDateTime, String)>,
+    /// To which instances something is done that was announced, and when.
+    appointments: BTreeSet<(OffsetDateTime, String)>,
     /// Architectures by image ID.
     images: BTreeMap<String, &'static str>,
     tags: BTreeMap<String, Tags>,
@@ -109,6 +118,7 @@ impl Ec2 {
             templates: BTreeMap::new(),
             instances: BTreeMap::new(),
             agenda: BTreeSet::new(),
+            appointments: BTreeSet::new(),
             images: images::offered(),
             tags: BTreeMap::new(),
             events: Vec::new(),

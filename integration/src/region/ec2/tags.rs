@@ -70,6 +70,13 @@ impl Ec2 {
     }
 
     /// Puts tags on what the region itself makes, `aws:` keys too.
+    /// Takes away a tag that only AWS may set.
+    pub fn untag_as_aws(&mut self, resource: &str, key: &str) {
+        if let Some(tags) = self.tags.get_mut(resource) {
+            tags.remove(key);
+        }
+    }
+
     pub(super) fn tag_as_aws(&mut self, resource: &str, tags: &Tags) {
         if !tags.is_empty() {
             self.tags.entry(resource.to_owned()).or_default().extend(tags.clone());

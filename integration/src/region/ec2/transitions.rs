@@ -1,5 +1,7 @@
 //! How instances change: by what is asked of them, and by time.
 
+use std::collections::BTreeSet;
+
 use time::OffsetDateTime;
 
 use super::instance::{InstanceState, Reason};
@@ -11,9 +13,7 @@ impl Ec2 {
     /// Ends an instance, whatever state it is in; one that is ending stays as it is.
     pub fn terminate(&mut self, id: &str, now: OffsetDateTime) -> Result<(), ServiceError> {
         if !self.state_of(id)?.is_ending() {
-            let until = now + self.timing.shutting_down;
-            self.enter(id, InstanceState::ShuttingDown { until }, Some(Reason::by_user(now)));
-            self.events.push(Event::InstanceShuttingDown { id: id.to_owned() });
+            self.end(id, Reason::by_user(now), now);
         }
         Ok(())
     }
@@ -22,12 +22,8 @@ impl Ec2 {
     pub fn stop(&mut self, id: &str, now: OffsetDateTime) -> Result<(), ServiceError> {
         match self.state_of(id)? {
             InstanceState::Stopping { .. } | InstanceState::Stopped => {}
-            InstanceState::Running => {
-                let until = now + self.timing.stopping;
-                self.enter(id, InstanceState::Stopping { until }, Some(Reason::by_user(now)));
-                self.events.push(Event::InstanceStopping { id: id.to_owned() });
-            }
-            _ => return Err(wrong_state(id, "stopped")),
+            InstanceState::Running => self.halt(id, Reason::by_user(now), now),
+            _ => return Err(errors::wrong_state(id, "stopped")),
         }
         Ok(())
     }
@@ -43,35 +39,70 @@ impl Ec2 {
                     instance.launched_at = now;
                     instance.settled_at = until + self.timing.settling;
                 }
+                self.started_elsewhere(id, now);
                 self.events.push(Event::InstancePending { id: id.to_owned() });
             }
-            _ => return Err(wrong_state(id, "started")),
+            _ => return Err(errors::wrong_state(id, "started")),
         }
         Ok(())
     }
 
     /// Restarts a running instance; its state and LaunchTime stay.
-    pub fn reboot(&mut self, id: &str) -> Result<(), ServiceError> {
+    pub fn reboot(&mut self, id: &str, now: OffsetDateTime) -> Result<(), ServiceError> {
         if self.state_of(id)? != InstanceState::Running {
-            return Err(wrong_state(id, "rebooted"));
+            return Err(errors::wrong_state(id, "rebooted"));
         }
+        self.rebooted_by_user(id, now);
         self.events.push(Event::InstanceRebooted { id: id.to_owned() });
         Ok(())
     }
 
-    /// Moves every state whose time has come.
+    /// It shuts down, for whatever reason.
+    pub(super) fn end(&mut self, id: &str, reason: Reason, now: OffsetDateTime) {
+        let until = now + self.timing.shutting_down;
+        self.enter(id, InstanceState::ShuttingDown { until }, Some(reason));
+        self.events.push(Event::InstanceShuttingDown { id: id.to_owned() });
+        self.appoint(id);
+    }
+
+    /// It stops, for whatever reason.
+    pub(super) fn halt(&mut self, id: &str, reason: Reason, now: OffsetDateTime) {
+        let until = now + self.timing.stopping;
+        self.enter(id, InstanceState::Stopping { until }, Some(reason));
+        self.events.push(Event::InstanceStopping { id: id.to_owned() });
+        self.appoint(id);
+    }
+
+    /// Moves every state whose time has come, and carries out what was announced for then.
     pub(super) fn advance_instances(&mut self, now: OffsetDateTime) {
-        while let Some((at, _)) = self.agenda.first()
-            && *at <= now
-            && let Some((_, id)) = self.agenda.pop_first()
-        {
-            self.change(id);
+        while let Some(at) = self.next_change().filter(|at| *at <= now) {
+            if self.agenda.first().is_some_and(|(due, _)| *due == at) {
+                let due = self.agenda.pop_first();
+                due.into_iter().for_each(|(_, id)| self.change(id));
+            } else if let Some((_, id)) = self.appointments.pop_first() {
+                self.interrupt_if_due(&id, at);
+                self.hold_scheduled(&id, at);
+                self.appoint(&id);
+            }
         }
     }
 
     /// When the next instance changes.
     pub(super) fn next_change(&self) -> Option<OffsetDateTime> {
-        self.agenda.first().map(|(at, _)| *at)
+        let first = |due: &BTreeSet<(OffsetDateTime, String)>| due.first().map(|(at, _)| *at);
+        [first(&self.agenda), first(&self.appointments)].into_iter().flatten().min()
+    }
+
+    /// Notes when the next of what is announced to an instance is due; one that is on its way out
+    /// has nothing more to expect.
+    pub(super) fn appoint(&mut self, id: &str) {
+        self.appointments.retain(|(_, held)| held != id);
+        let Some(instance) = self.instances.get(id).filter(|held| held.state.is_up()) else {
+            return;
+        };
+        if let Some(at) = instance.announced.next() {
+            self.appointments.insert((at, id.to_owned()));
+        }
     }
 
     /// A new state and why it is so. Every change goes this way, that the agenda be right.
@@ -134,11 +165,4 @@ impl Ec2 {
         let instance = self.instances.get(id).ok_or_else(|| errors::no_instances(&[id]))?;
         Ok(instance.state)
     }
-}
-
-fn wrong_state(id: &str, wish: &str) -> ServiceError {
-    ServiceError::client(
-        "IncorrectInstanceState",
-        format!("The instance '{id}' is not in a state from which it can be {wish}."),
-    )
 }

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use ipnet::{Ipv4Net, Ipv6Net};
 use time::OffsetDateTime;
 
+use crate::region::ec2::Announced;
+
 /// One instance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -29,6 +31,7 @@ pub struct Machine {
     /// The ARN of the instance profile.
     pub instance_profile: Option<String>,
     pub options: MetadataOptions,
+    pub announced: Announced,
     /// By device number; the first is the primary one.
     pub interfaces: Vec<Interface>,
 }

@@ -4,6 +4,7 @@
 //! [`door`] holds the rules about method, token and proxies; what lies behind it is a tree
 //! of texts ([`tree`]), made anew for each request from EC2's state.
 
+mod announced;
 mod door;
 mod machine;
 mod role;
@@ -19,12 +20,19 @@ use time::OffsetDateTime;
 
 pub use self::machine::{Interface, Machine, MetadataOptions, SecurityGroup};
 use super::iam::Credentials;
+use super::latency::Profile;
+
+/// AWS promises no time, and gives notices "on a best effort basis": this one is the region's own.
+const LAG: Duration = Duration::from_secs(2);
 
 /// What the metadata service itself remembers, and how it behaves.
 #[derive(Clone, Debug)]
 pub struct Imds {
     /// A role's credentials are not there for a moment after a launch: 404.
     pub credentials_delay: Duration,
+    /// How long after something is announced to an instance, or its target lifecycle state changes,
+    /// its metadata say so.
+    pub lag: Duration,
     /// New credentials are handed out when half of this is over.
     pub credentials_lifetime: Duration,
     instances: BTreeMap<String, Remembered>,
@@ -37,43 +45,13 @@ struct Remembered {
     tokens: BTreeMap<String, OffsetDateTime>,
     started: Option<OffsetDateTime>,
     role: Option<role::Handed>,
-    notices: Notices,
-}
-
-/// What AWS announces to an instance; each is absent (404) until it is set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Notices {
-    pub spot: Option<SpotAction>,
-    /// When a rebalance recommendation was given.
-    pub rebalance: Option<OffsetDateTime>,
-    pub maintenance: Vec<Maintenance>,
-}
-
-/// Amazon EC2 User Guide, "Spot Instance interruption notices".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SpotAction {
-    /// `terminate`, `stop` or `hibernate`
-    pub action: String,
-    pub at: OffsetDateTime,
-}
-
-/// Amazon EC2 User Guide, "Scheduled events for your instances".
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Maintenance {
-    pub event_id: String,
-    /// `instance-reboot`, `system-reboot`, `system-maintenance`, `instance-retirement`, `instance-stop`
-    pub code: String,
-    pub description: String,
-    pub not_before: OffsetDateTime,
-    pub not_after: Option<OffsetDateTime>,
-    /// `active`, `completed` or `canceled`
-    pub state: String,
 }
 
 impl Default for Imds {
     fn default() -> Self {
         Self {
             credentials_delay: Duration::from_millis(500),
+            lag: Duration::ZERO,
             credentials_lifetime: Duration::from_secs(6 * 3600),
             instances: BTreeMap::new(),
         }
@@ -81,9 +59,10 @@ impl Default for Imds {
 }
 
 impl Imds {
-    /// What is announced to an instance, to be changed.
-    pub fn notices(&mut self, instance: &str) -> &mut Notices {
-        &mut self.instances.entry(instance.to_owned()).or_default().notices
+    /// With AWS' lag where it has AWS' latencies.
+    pub fn new(latency: Profile) -> Self {
+        let lag = if latency == Profile::Aws { LAG } else { Duration::ZERO };
+        Self { lag, ..Self::default() }
     }
 
     /// The role credentials that the instance holds now, if it has asked for any.

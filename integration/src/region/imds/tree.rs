@@ -7,10 +7,10 @@ use std::fmt::Display;
 use bytes::Bytes;
 use serde_json::json;
 use time::OffsetDateTime;
-use time::macros::format_description;
 
+use super::announced::announced;
 use super::role::{pretty, seconds, texts};
-use super::{Interface, Machine, Maintenance, Notices};
+use super::{Interface, Machine};
 use crate::region::state::State;
 
 /// Texts by path, below the version.
@@ -40,10 +40,11 @@ pub fn tree(
         tree.meta("iam/info", role.info);
         tree.meta(&format!("iam/security-credentials/{}", role.name), role.credentials);
     }
-    if let Some(target) = state.autoscaling.target_lifecycle_state(&machine.instance_id) {
+    let as_of = now - state.imds.lag;
+    if let Some(target) = state.autoscaling.target_shown(&machine.instance_id, as_of) {
         tree.meta("autoscaling/target-lifecycle-state", target);
     }
-    notices(&mut tree, &state.imds.of(machine).notices);
+    announced(&mut tree, &machine.announced, as_of);
     tree.put(
         "dynamic/instance-identity/document",
         identity_document(machine, &state.settings.name, &state.settings.account),
@@ -74,7 +75,7 @@ impl Tree {
         self.0.insert(path.to_owned(), text.to_string().into());
     }
 
-    fn meta(&mut self, path: &str, text: impl Display) {
+    pub(super) fn meta(&mut self, path: &str, text: impl Display) {
         self.put(&format!("meta-data/{path}"), text);
     }
 
@@ -151,43 +152,6 @@ fn network_interface(tree: &mut Tree, interface: &Interface) {
     tree.lines(&at("vpc-ipv4-cidr-block"), interface.vpc_ipv4_cidrs.first());
     tree.lines(&at("vpc-ipv4-cidr-blocks"), &interface.vpc_ipv4_cidrs);
     tree.lines(&at("vpc-ipv6-cidr-blocks"), &interface.vpc_ipv6_cidrs);
-}
-
-fn notices(tree: &mut Tree, notices: &Notices) {
-    if let Some(spot) = &notices.spot {
-        let at = seconds(spot.at);
-        tree.meta("spot/instance-action", json!({ "action": spot.action, "time": at }));
-        if spot.action == "terminate" {
-            tree.meta("spot/termination-time", at);
-        }
-    }
-    if let Some(given) = notices.rebalance {
-        tree.meta("events/recommendations/rebalance", json!({ "noticeTime": seconds(given) }));
-    }
-    if !notices.maintenance.is_empty() {
-        let events: Vec<_> = notices.maintenance.iter().map(maintenance).collect();
-        tree.meta("events/maintenance/scheduled", pretty(&json!(events)));
-    }
-}
-
-/// Unlike every other time here: `21 Jan 2019 09:00:43 GMT`.
-fn maintenance(event: &Maintenance) -> serde_json::Value {
-    let format = format_description!(
-        "[day padding:none] [month repr:short] [year] [hour]:[minute]:[second] GMT"
-    );
-    let show =
-        |at: OffsetDateTime| at.to_offset(time::UtcOffset::UTC).format(format).unwrap_or_default();
-    let mut value = json!({
-        "NotBefore": show(event.not_before),
-        "Code": event.code,
-        "Description": event.description,
-        "EventId": event.event_id,
-        "State": event.state,
-    });
-    if let Some(not_after) = event.not_after {
-        value["NotAfter"] = show(not_after).into();
-    }
-    value
 }
 
 /// Amazon EC2 User Guide, "Instance identity documents".

@@ -1,8 +1,11 @@
 //! Groups: create, update, delete, describe.
 
 use super::{answer, page, second};
-use crate::region::autoscaling::group::{choose_template, invalid, zones_of};
-use crate::region::autoscaling::{Group, GroupTag, Member, NewGroup, create_group, delete_group};
+use crate::region::autoscaling::create::{choose_template, zones_of};
+use crate::region::autoscaling::group::invalid;
+use crate::region::autoscaling::{
+    Group, GroupTag, Member, NewGroup, create_group, delete_group, warm,
+};
 use crate::region::call::{Call, ServiceError};
 use crate::region::ec2::{TemplateName, template_name};
 use crate::region::params::Params;
@@ -30,6 +33,7 @@ pub fn create(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
         tags: tags(params),
         hooks: hooks.iter().map(super::hooks::new_hook).collect::<Result<_, _>>()?,
         new_instances_protected: params.flag("NewInstancesProtectedFromScaleIn")?.unwrap_or(false),
+        capacity_rebalance: params.flag("CapacityRebalance")?.unwrap_or(false),
         default_cooldown: params.number("DefaultCooldown")?.unwrap_or(300),
         health_check_grace: params.number("HealthCheckGracePeriod")?.unwrap_or(0),
     };
@@ -63,6 +67,8 @@ pub fn update(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
         params.number("HealthCheckGracePeriod")?.unwrap_or(group.health_check_grace);
     let protected = params.flag("NewInstancesProtectedFromScaleIn")?;
     group.new_instances_protected = protected.unwrap_or(group.new_instances_protected);
+    group.capacity_rebalance =
+        params.flag("CapacityRebalance")?.unwrap_or(group.capacity_rebalance);
     group.retry_at = None;
     *state.autoscaling.group_mut(name)? = group;
     Ok(Element::answer())
@@ -133,7 +139,9 @@ fn refuse_what_is_not_offered(params: &Params) -> Result<(), ServiceError> {
     }
 }
 
-fn template_of(params: &Params) -> Result<Option<(TemplateName, Option<String>)>, ServiceError> {
+pub fn template_of(
+    params: &Params,
+) -> Result<Option<(TemplateName, Option<String>)>, ServiceError> {
     let template = params.structure("LaunchTemplate");
     if template.is_empty() {
         return Ok(None);
@@ -180,12 +188,14 @@ fn passes(group: &Group, name: &str, values: &[String]) -> Result<bool, ServiceE
 }
 
 fn group_item(state: &State, group: &Group) -> Element {
-    let members = group.members.values().map(|member| {
+    let pool = group.warm_pool.map(|pool| super::warm_pools::configuration(&pool));
+    let outside = group.members.values().filter(|member| member.warmed.is_none());
+    let members = outside.map(|member| {
         member_item(state, member)
             .field("HealthStatus", if member.healthy { "Healthy" } else { "Unhealthy" })
     });
     let text = |value: &String| Element::text("member", value);
-    Element::new("member")
+    let item = Element::new("member")
         .field("AutoScalingGroupName", &group.name)
         .field("AutoScalingGroupARN", &group.arn)
         .with(template_item(&group.template.id, &group.template.name, &group.template.version))
@@ -207,7 +217,11 @@ fn group_item(state: &State, group: &Group) -> Element {
         .list("Tags", group.tags.iter().map(|tag| tag_item(group, tag)))
         .list("TerminationPolicies", [Element::text("member", "Default")])
         .field("NewInstancesProtectedFromScaleIn", group.new_instances_protected)
-        .field("CapacityRebalance", false)
+        .field("CapacityRebalance", group.capacity_rebalance);
+    match pool {
+        Some(pool) => item.with(pool).field("WarmPoolSize", warm(group).count()),
+        None => item,
+    }
 }
 
 /// An instance, as in a group and in DescribeAutoScalingInstances.
@@ -218,13 +232,13 @@ pub fn member_item(state: &State, member: &Member) -> Element {
         .field("InstanceType", &member.instance_type)
         .field("AvailabilityZone", &member.zone)
         .field("AvailabilityZoneId", state.ec2.zone_id(&member.zone))
-        .field("LifecycleState", member.state.name())
+        .field("LifecycleState", member.lifecycle_state())
         .with(template_item(id, name, &version.to_string()))
         .field("ImageId", &member.image)
         .field("ProtectedFromScaleIn", member.protected)
 }
 
-fn template_item(id: &str, name: &str, version: &str) -> Element {
+pub fn template_item(id: &str, name: &str, version: &str) -> Element {
     Element::new("LaunchTemplate")
         .field("LaunchTemplateId", id)
         .field("LaunchTemplateName", name)

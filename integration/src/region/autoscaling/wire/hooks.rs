@@ -6,7 +6,7 @@ use super::groups::required;
 use crate::region::autoscaling::group::{invalid, no_group};
 use crate::region::autoscaling::{
     ActionName, ActionRef, ActionResult, Hook, NewHook, Transition, complete as complete_action,
-    heartbeat as beat,
+    delete_hook, heartbeat as beat,
 };
 use crate::region::call::{Call, ServiceError};
 use crate::region::params::Params;
@@ -20,32 +20,12 @@ pub fn put(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> 
     Ok(Element::answer())
 }
 
-/// API Reference, "DeleteLifecycleHook": "If there are any outstanding lifecycle actions, they are
-/// completed first (ABANDON for launching instances, CONTINUE for terminating instances)."
 pub fn delete(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
     let (group, name) = (
         required(call.params, "AutoScalingGroupName")?,
         required(call.params, "LifecycleHookName")?,
     );
-    let Some(hook) = state.autoscaling.group_mut(group)?.hooks.remove(name) else {
-        return Err(invalid(format!("Lifecycle Hook Name could not be found: {name}")));
-    };
-    let result = match hook.transition {
-        Transition::Launching => ActionResult::Abandon,
-        Transition::Terminating => ActionResult::Continue,
-    };
-    let members = state.autoscaling.group(group).into_iter().flat_map(|held| held.members.values());
-    let waiting = members
-        .filter(|member| member.state.actions().is_some_and(|actions| actions.contains_key(name)));
-    let waiting: Vec<String> = waiting.map(|member| member.instance.clone()).collect();
-    for instance in &waiting {
-        complete_action(
-            state,
-            ActionRef { group, hook: name, by: ActionName::Instance(instance) },
-            result,
-            call.now,
-        )?;
-    }
+    delete_hook(state, group, name, call.now)?;
     Ok(Element::answer())
 }
 

@@ -6,6 +6,8 @@ mod activities;
 mod groups;
 mod hooks;
 mod instances;
+mod refreshes;
+mod warm_pools;
 
 use time::OffsetDateTime;
 
@@ -24,17 +26,28 @@ pub fn handle(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceErro
 
 fn named(action: &str) -> Option<Action> {
     Some(match action {
+        "CancelInstanceRefresh" => refreshes::cancel,
         "CompleteLifecycleAction" => hooks::complete,
         "CreateAutoScalingGroup" => groups::create,
         "DeleteAutoScalingGroup" => groups::delete,
         "DeleteLifecycleHook" => hooks::delete,
+        "DeleteWarmPool" => warm_pools::delete,
         "DescribeAutoScalingGroups" => groups::describe,
         "DescribeAutoScalingInstances" => instances::describe,
+        "DescribeInstanceRefreshes" => refreshes::describe,
         "DescribeLifecycleHooks" => hooks::describe,
         "DescribeScalingActivities" => activities::describe,
+        "DescribeWarmPool" => warm_pools::describe,
+        "DetachInstances" => instances::detach,
+        "EnterStandby" => instances::enter,
+        "ExitStandby" => instances::exit,
         "PutLifecycleHook" => hooks::put,
+        "PutWarmPool" => warm_pools::put,
         "RecordLifecycleActionHeartbeat" => hooks::heartbeat,
         "SetDesiredCapacity" => groups::set_desired,
+        "SetInstanceHealth" => instances::set_instance_health,
+        "SetInstanceProtection" => instances::set_protection,
+        "StartInstanceRefresh" => refreshes::start,
         "TerminateInstanceInAutoScalingGroup" => instances::terminate,
         "UpdateAutoScalingGroup" => groups::update,
         _ => return None,

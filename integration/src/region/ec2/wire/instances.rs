@@ -1,10 +1,10 @@
-//! DescribeInstances and DescribeInstanceStatus: which instances are meant.
+//! DescribeInstances: which instances are meant.
 
 use std::collections::BTreeMap;
 
 use time::OffsetDateTime;
 
-use super::instance_item::{state_item, whole};
+use super::instance_item::whole;
 use super::{Listing, answer, second};
 use crate::region::call::{Call, ServiceError};
 use crate::region::ec2::instance::{Instance, InstanceState, Market, well_formed};
@@ -64,27 +64,6 @@ pub fn describe(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceEr
     Ok(answer("reservationSet", Cut { items, next_token: cut.next_token }))
 }
 
-/// Running instances only, unless `IncludeAllInstances`.
-pub fn status(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
-    let ec2 = &state.ec2;
-    let all = call.params.flag("IncludeAllInstances")? == Some(true);
-    let listing = Listing::of(call.params, "InstanceId", FILTERS)?;
-    let instances = wanted(ec2, &listing, call.now)?.into_iter();
-    let statuses = instances.filter(|(_, held)| all || held.state == InstanceState::Running).map(
-        |(id, held)| {
-            let health = if held.state == InstanceState::Running { "ok" } else { "not-applicable" };
-            let item = Element::new("item")
-                .field("instanceId", &held.id)
-                .field("availabilityZone", &held.zone)
-                .with(state_item("instanceState", held.state))
-                .with(Element::new("systemStatus").field("status", health))
-                .with(Element::new("instanceStatus").field("status", health));
-            (id, item)
-        },
-    );
-    Ok(answer("instanceStatusSet", listing.page.cut(statuses)))
-}
-
 /// A reservation with those of its instances that are told.
 pub fn reservation(ec2: &Ec2, id: &str, instances: Vec<Element>) -> Element {
     Element::new("item")
@@ -94,13 +73,25 @@ pub fn reservation(ec2: &Ec2, id: &str, instances: Vec<Element>) -> Element {
         .list("instancesSet", instances)
 }
 
-/// The instances asked for, by ID. A named one that is unknown, or too new to be known, is an
-/// error: EC2 API Reference, "Eventual consistency".
+/// The instances asked for, by ID, of which filters see what `values` says.
 fn wanted<'a>(
     ec2: &'a Ec2,
     listing: &Listing<'_>,
     now: OffsetDateTime,
 ) -> Result<Vec<(String, &'a Instance)>, ServiceError> {
+    let found = visible(ec2, listing, now)?.into_iter();
+    let found = found
+        .filter(|held| listing.filters.want(ec2.tags_of(&held.id), |name| values(ec2, held, name)));
+    Ok(found.map(|held| (held.id.clone(), held)).collect())
+}
+
+/// Those that are named, or all. A named one that is unknown, or too new to be known, is an error:
+/// EC2 API Reference, "Eventual consistency".
+pub fn visible<'a>(
+    ec2: &'a Ec2,
+    listing: &Listing<'_>,
+    now: OffsetDateTime,
+) -> Result<Vec<&'a Instance>, ServiceError> {
     if let Some(bad) = listing.ids.iter().find(|id| !well_formed(id)) {
         return Err(errors::malformed_instance(bad));
     }
@@ -110,9 +101,7 @@ fn wanted<'a>(
         return Err(errors::no_instances(&missing));
     }
     let named = ec2.instances.values().filter(|held| known(&held.id) && listing.names(&held.id));
-    let found = named
-        .filter(|held| listing.filters.want(ec2.tags_of(&held.id), |name| values(ec2, held, name)));
-    Ok(found.map(|held| (held.id.clone(), held)).collect())
+    Ok(named.collect())
 }
 
 /// What an instance has under a filter's name. A terminated one has no network any more.

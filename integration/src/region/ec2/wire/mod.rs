@@ -11,6 +11,7 @@ mod interfaces;
 mod route_tables;
 mod routes;
 mod run;
+mod statuses;
 mod subnets;
 mod tagging;
 mod templates;
@@ -63,7 +64,7 @@ fn named(action: &str) -> Option<Action> {
         "DeleteTags" => tagging::delete,
         "DescribeAvailabilityZones" => catalogue::zones,
         "DescribeImages" => catalogue::images,
-        "DescribeInstanceStatus" => instances::status,
+        "DescribeInstanceStatus" => statuses::describe,
         "DescribeInstanceTypes" => catalogue::types,
         "DescribeInstances" => instances::describe,
         "DescribeInternetGateways" => gateways::describe,

@@ -37,9 +37,7 @@ pub fn start(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError
 }
 
 pub fn reboot(state: &mut State, call: &Call<'_>) -> Result<Element, ServiceError> {
-    for id in named(&state.ec2, call.params)? {
-        state.ec2.reboot(id)?;
-    }
+    change_each(state, call, Ec2::reboot)?;
     Ok(done())
 }
 

@@ -122,39 +122,3 @@ fn role_credentials_come_after_a_moment_and_are_renewed_before_they_expire() {
     instance.machine.instance_profile = None;
     assert_eq!(instance.text("meta-data/iam/info"), None);
 }
-
-/// Amazon EC2 User Guide, "Spot Instance interruption notices", "EC2 instance rebalance
-/// recommendations" and "Scheduled events for your instances".
-#[test]
-fn notices_are_there_once_they_are_given() {
-    let mut instance = Instance::launched();
-    let at = datetime!(2026-11-23 12:02:00 UTC);
-    *instance.state.imds.notices("i-0a") = Notices {
-        spot: Some(SpotAction { action: "terminate".into(), at }),
-        rebalance: Some(at),
-        maintenance: vec![Maintenance {
-            event_id: "instance-event-0d59937288b749b32".into(),
-            code: "system-reboot".into(),
-            description: "scheduled reboot".into(),
-            not_before: at,
-            not_after: None,
-            state: "active".into(),
-        }],
-    };
-    assert_eq!(instance.json("meta-data/spot/instance-action")["time"], "2026-11-23T12:02:00Z");
-    assert_eq!(
-        instance.text("meta-data/spot/termination-time").as_deref(),
-        Some("2026-11-23T12:02:00Z")
-    );
-    assert_eq!(
-        instance.json("meta-data/events/recommendations/rebalance")["noticeTime"],
-        "2026-11-23T12:02:00Z"
-    );
-    assert_eq!(
-        instance.json("meta-data/events/maintenance/scheduled")[0]["NotBefore"],
-        "23 Nov 2026 12:02:00 GMT"
-    );
-    instance.state.imds.notices("i-0b");
-    instance.machine.instance_id = "i-0b".into();
-    assert_eq!(instance.text("meta-data/spot/instance-action"), None);
-}

@@ -1,6 +1,8 @@
-//! The rules one by one: `door` who comes in, `content` what is there. What EC2 says of an instance is given here; the way from a socket is
-//! tested with a whole region.
+//! The rules one by one: `door` who comes in, `content` what is there, `announced` what AWS has in
+//! mind. What EC2 says of an instance is given here; the way from a socket is tested with a whole
+//! region.
 
+mod announced;
 mod content;
 mod door;
 
@@ -11,8 +13,9 @@ use time::macros::datetime;
 use super::door::{Entered, enter};
 use super::tree::tree;
 use super::*;
-use crate::region::Settings;
+use crate::region::ec2::Announced;
 use crate::region::state::State;
+use crate::region::{Profile, Settings};
 
 const START: OffsetDateTime = datetime!(2026-11-23 12:00 UTC);
 
@@ -106,6 +109,7 @@ fn machine(id: &str, last: u8) -> Machine {
         ]),
         instance_profile: Some("arn:aws:iam::123456789012:instance-profile/worker".into()),
         options: MetadataOptions::default(),
+        announced: Announced::default(),
         interfaces: vec![interface],
     }
 }
