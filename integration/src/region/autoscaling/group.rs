@@ -138,6 +138,15 @@ impl Group {
         self.members.values().filter(|member| member.counts())
     }
 
+    /// Those of them that nobody is about to replace.
+    pub(super) fn remaining(&self) -> impl Iterator<Item = &Member> {
+        let refresh = self.refresh().filter(|held| held.status == RefreshStatus::InProgress);
+        self.staying().filter(move |member| {
+            let is_old = refresh.is_some_and(|refresh| refresh.old.contains(&member.instance));
+            !is_old && member.outgoing.is_none()
+        })
+    }
+
     /// The member that an instance is, for what names both.
     pub fn member(&self, instance: &str) -> Result<&Member, ServiceError> {
         self.members.get(instance).ok_or_else(|| {

@@ -130,13 +130,15 @@ fn launch_in(
 }
 
 /// The zone with the fewest instances, and in it the subnet with the fewest; the first of equals.
+/// Those that are only there until their successors are do not count, or all of these would come
+/// where the first one came.
 fn subnet_for_next(state: &State, group: &Group) -> String {
     let zone_of =
         |subnet: &str| state.ec2.subnet(subnet).map(|held| held.zone.clone()).unwrap_or_default();
     let fewest = group.subnets.iter().min_by_key(|subnet| {
         let zone = zone_of(subnet);
-        let in_zone = group.staying().filter(|member| member.zone == zone).count();
-        (in_zone, group.staying().filter(|member| member.subnet == **subnet).count())
+        let in_zone = group.remaining().filter(|member| member.zone == zone).count();
+        (in_zone, group.remaining().filter(|member| member.subnet == **subnet).count())
     });
     fewest.cloned().unwrap_or_default()
 }

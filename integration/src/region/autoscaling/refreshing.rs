@@ -114,7 +114,7 @@ pub(super) fn launched_ahead(group: &Group, now: OffsetDateTime) -> usize {
 impl Scene<'_> {
     fn next(&self) -> Step {
         if self.refresh.status == RefreshStatus::Cancelling {
-            let transitioning = self.group.members.values().any(|member| in_transition(member));
+            let transitioning = self.group.members.values().any(in_transition);
             return if transitioning {
                 Step::Wait { until: None, held_back: false, reason: None }
             } else {

@@ -89,6 +89,18 @@ fn every_instance_is_replaced_within_both_percentages() {
     }
 }
 
+/// User Guide, "Availability Zone distribution": a refresh leaves the zones as even as they were.
+#[test]
+fn successors_are_spread_over_the_zones() {
+    for preferences in [percent(100, 150), percent(100, 100), percent(0, 100), percent(75, 125)] {
+        let mut lab = in_service(4, vec![]);
+        lab.refresh(preferences.clone());
+        lab.watch();
+        let even = ["eu-west-1a", "eu-west-1a", "eu-west-1b", "eu-west-1b"];
+        assert_eq!(lab.zones(), even, "{preferences:?}");
+    }
+}
+
 /// User Guide, "How an instance refresh works": through the group's own hooks, both ways.
 #[test]
 fn hooks_hold_a_refresh_up_as_they_do_everything_else() {
