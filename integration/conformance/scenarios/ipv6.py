@@ -18,14 +18,16 @@ def blocks(at, vpc):
     associate = lambda **what: ec2.associate_vpc_cidr_block(VpcId=vpc, **what)
     ipv6 = "Ipv6CidrBlockAssociation"
     told = at.step("associate a block of Amazon's", lambda: associate(AmazonProvidedIpv6CidrBlock=True), f"{ipv6}.[Ipv6CidrBlockState.State, Ipv6Pool]")
-    block = ipaddress.ip_network(told[ipv6]["Ipv6CidrBlock"])
-    at.call(str(block), "the VPC's block")
+    # In the words of this side: moto sometimes writes zeros before a number.
+    written = told[ipv6]["Ipv6CidrBlock"]
+    block = ipaddress.ip_network(written)
+    at.call(written, "the VPC's block")
     at.step("associate another", lambda: associate(AmazonProvidedIpv6CidrBlock=True))
     at.step("associate a secondary one of IPv4", lambda: associate(CidrBlock="100.64.0.0/16"), "CidrBlockAssociation.[CidrBlock, CidrBlockState.State]")
     describe = lambda: ec2.describe_vpcs(VpcIds=[vpc])
     at.step("describe the VPC's IPv6", describe, "Vpcs[].Ipv6CidrBlockAssociationSet[].[AssociationId, Ipv6CidrBlock, Ipv6CidrBlockState.State]")
     at.step("describe the VPC's IPv4", describe, "Vpcs[].CidrBlockAssociationSet[].[CidrBlock, CidrBlockState.State]")
-    by_block = [{"Name": "ipv6-cidr-block-association.ipv6-cidr-block", "Values": [str(block)]}]
+    by_block = [{"Name": "ipv6-cidr-block-association.ipv6-cidr-block", "Values": [written]}]
     at.step("describe VPCs by IPv6 block", lambda: ec2.describe_vpcs(Filters=by_block), "Vpcs[].VpcId")
     by_vpc = [{"Name": "vpc-id", "Values": [vpc]}]
     tables = lambda: ec2.describe_route_tables(Filters=by_vpc)

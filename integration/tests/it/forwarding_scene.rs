@@ -13,6 +13,9 @@ use tokio::task::JoinHandle;
 
 use crate::region_clients::Lab;
 
+/// What the kernel takes for it, and much more.
+const DETECTION: Duration = Duration::from_secs(10);
+
 /// Where instances and pods send back what they get.
 const ECHO: u16 = 7;
 /// A packet that is not back by then was dropped: all of it is one machine.
@@ -188,13 +191,26 @@ impl Scene {
 
 impl Node {
     pub fn socket(&self, address: &str) -> UdpSocket {
-        self.namespace.inside(|| Ok(UdpSocket::bind((address, 0))?)).unwrap()
+        bind(&self.namespace, address.parse().unwrap(), 0)
+    }
+}
+
+/// An IPv6 address is not to be had before the kernel knows that nobody else has it (RFC 4862,
+/// "Duplicate Address Detection").
+fn bind(namespace: &Namespace, address: IpAddr, port: u16) -> UdpSocket {
+    let started = Instant::now();
+    loop {
+        match namespace.inside(|| Ok(UdpSocket::bind((address, port)))).unwrap() {
+            Ok(socket) => return socket,
+            Err(error) => assert!(started.elapsed() < DETECTION, "{address}: {error}"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
     }
 }
 
 /// Sends back what comes to this address, until the test ends.
 pub fn echo(namespace: &Namespace, address: IpAddr) {
-    let socket = namespace.inside(|| Ok(UdpSocket::bind((address, ECHO))?)).unwrap();
+    let socket = bind(namespace, address, ECHO);
     socket.set_nonblocking(true).unwrap();
     let socket = tokio::net::UdpSocket::from_std(socket).unwrap();
     tokio::spawn(async move {

@@ -80,10 +80,14 @@ fn given_up(lab: &Lab, instance: &str) -> String {
     let report = lab.report(instance, |report| report.failure.is_some());
     assert_eq!(report.notes, ["completed hook `windlass-launch` with ABANDON"]);
     let reason = report.failure.unwrap();
+    // ABANDON, and CONTINUE for the termination that follows.
     let calls = lab.ok(&["calls"]);
-    let completed =
-        |line: &&str| line.contains(instance) && line.contains("CompleteLifecycleAction");
-    assert_eq!(calls.lines().filter(completed).count(), 1, "{reason}");
+    let completed = |line: &&str| {
+        line.contains(instance)
+            && line.contains("CompleteLifecycleAction")
+            && line.contains("\"status\":200")
+    };
+    assert_eq!(calls.lines().filter(completed).count(), 2, "{reason}");
     let replaced = lab.status().into_iter().find(|node| node.instance == instance).unwrap();
     assert_eq!((replaced.state.as_str(), replaced.lifecycle), ("terminated", None));
     reason

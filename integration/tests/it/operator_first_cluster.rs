@@ -15,7 +15,7 @@ use integration::region::{Region, Settings, State};
 use time::OffsetDateTime;
 use tokio::task::JoinHandle;
 use windlass::admit::{Admitter, Resources, load_authority};
-use windlass::boot::boot;
+use windlass::boot::{Basis, boot};
 use windlass::cli::Started;
 use windlass::client::Wire;
 use windlass::client::dns::Dns;
@@ -27,6 +27,8 @@ use windlass::host::Machine;
 use windlass::operator::rows::GrantState;
 use windlass::operator::{Cluster, authority, bucket, nodes, reports, revisions, rows};
 use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
+use windlass::watch::Status;
+use windlass::watch::drain::Drainer;
 
 use crate::boot_apiserver::{ApiServer, READY};
 use crate::boot_scene::{folder, spec};
@@ -210,6 +212,13 @@ impl Launched {
         let booted = Box::pin(boot(&self.machine, self.wire(region), Started::now())).await;
         booted.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
     }
+
+    async fn watch(&self, region: &Region) {
+        let basis = Basis::kept(&self.machine).expect("what the boot left");
+        let wire = self.wire(region);
+        let drainer = Drainer::new(&self.machine, &wire, &basis, Status::default());
+        drop(Box::pin(drainer).await.expect("a drainer"));
+    }
 }
 
 impl Drop for Launched {
@@ -270,6 +279,10 @@ async fn an_empty_bucket_becomes_a_cluster_and_the_policies_are_just_enough() {
     };
     tokio::time::timeout(std::time::Duration::from_secs(20), put_right).await.expect("put right");
     admitter.abort();
+
+    // windlass watch tries whether it will be able to let the node go.
+    first.watch(&account.region).await;
+    worker.watch(&account.region).await;
 
     // windlass nodes
     let ec2 = Ec2::new(&sdk_in(&account.region, &account.operator));
