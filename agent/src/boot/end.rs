@@ -24,7 +24,7 @@ use crate::report::{BootStep, Outcome, Report, status};
 const UPLOAD: Duration = Duration::from_secs(15);
 /// Until Auto Scaling begins to terminate an instance that it was told to abandon, and twice that.
 const SEE_OFF: Duration = Duration::from_secs(60);
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// For who is on the machine now, and for who comes after a reboot.
 const REPORTS: [&str; 2] = ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
 
@@ -191,9 +191,10 @@ async fn see_off(known: &Known) {
                 Ok(Completed::Now) => {
                     return tracing::info!(step = "hook", "hook `{name}`: CONTINUE");
                 }
-                Ok(Completed::Already) => tokio::time::sleep(LOOK_AGAIN).await,
-                Err(error) => return tracing::error!(step = "hook", "{error}"),
+                Ok(Completed::Already) => {}
+                Err(error) => tracing::warn!(step = "hook", "{error}"),
             }
+            tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
     if timeout(SEE_OFF, completing).await.is_err() {

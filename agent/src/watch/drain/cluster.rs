@@ -97,8 +97,8 @@ impl Cluster {
         Ok(client)
     }
 
-    /// No new pods; where `exclude`, load balancers leave the Node out. What was so before stays
-    /// somebody else's.
+    /// No new pods; where `exclude`, load balancers leave the Node out, else we keep them from nothing.
+    /// What was so before stays somebody else's.
     pub(super) async fn cordon(&self, exclude: bool) -> NodeAnswer {
         self.change_node(|node| cordoned(node, exclude)).await
     }
@@ -170,10 +170,11 @@ impl Cluster {
     }
 
     async fn ask(&self, method: http::Method, path: String, body: Value) -> Answer {
-        let Ok(_place) = self.places.acquire().await else {
-            return Answer::Failed("this program ends".to_owned());
+        let asking = async {
+            let _place = self.places.acquire().await?;
+            self.send(method, path, body).await
         };
-        match timeout(PATIENCE, self.send(method, path, body)).await {
+        match timeout(PATIENCE, asking).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(error)) => Answer::Failed(said(&error)),
             Err(_) => Answer::Failed(nothing()),
@@ -201,19 +202,20 @@ impl Cluster {
 }
 
 fn answer(status: u16, again: Option<Duration>, body: &[u8]) -> Answer {
-    let said = || {
-        let status: Value = serde_json::from_slice(body).unwrap_or_default();
-        let message = status["message"].as_str().unwrap_or("without a message").to_owned();
-        let causes = status["details"]["causes"].as_array();
-        let causes = causes.into_iter().flatten().filter_map(|cause| cause["message"].as_str());
-        causes.fold(message, |said, cause| format!("{said} {cause}"))
-    };
-    match status {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let message = body["message"].as_str().unwrap_or("without a message").to_owned();
+    let causes = body["details"]["causes"].as_array();
+    let causes = causes.into_iter().flatten().filter_map(|cause| cause["message"].as_str());
+    let said = causes.fold(message, |said, cause| format!("{said} {cause}"));
+    // Some refusals come with the status of a success: of a pod with two budgets, for one.
+    let failure = (body["status"] == "Failure").then(|| body["code"].as_u64()).flatten();
+    match failure.unwrap_or_else(|| status.into()) {
         200..=299 => Answer::Granted,
-        // Of its UID: another pod has the name now.
-        404 | 409 => Answer::Gone,
-        429 => Answer::Refused { again, said: said() },
-        status => Answer::Failed(format!("{status}: {}", said())),
+        404 => Answer::Gone,
+        // Another pod has the name now. Other conflicts are of the server's own.
+        409 if said.contains("UID in precondition") => Answer::Gone,
+        429 => Answer::Refused { again, said },
+        status => Answer::Failed(format!("{status}: {said}")),
     }
 }
 
@@ -243,6 +245,10 @@ fn cordoned(node: &Node, exclude: bool) -> Option<Value> {
         // Whatever the value, the label excludes.
         patch["metadata"]["labels"] = json!({ EXCLUDED: "true" });
         list.push("exclude");
+    }
+    if !exclude && list.contains(&"exclude") {
+        patch["metadata"]["labels"] = json!({ EXCLUDED: null });
+        list.retain(|it| *it != "exclude");
     }
     list.sort_unstable();
     list.dedup();
@@ -338,6 +344,8 @@ mod tests {
         assert_eq!(both.metadata.annotations.clone().expect("one")[OURS], "cordon,exclude");
         assert_eq!(both.metadata.labels.clone().expect("labels")[EXCLUDED], "true");
         assert_eq!(cordoned(&both, true), None, "a second time changes nothing");
+        let only = merged(&both, cordoned(&both, false));
+        assert_eq!(only, cordoned_once, "load balancers may have it again");
         let back = merged(&both, uncordoned(&both));
         assert_eq!(back.spec.expect("a spec").unschedulable, None);
         assert_eq!(back.metadata.labels, plain.metadata.labels);
@@ -364,7 +372,14 @@ mod tests {
         assert_eq!(answer(429, again, budget), Answer::Refused { again, said });
         assert_eq!(answer(201, None, b"{}"), Answer::Granted);
         assert_eq!(answer(404, None, b"{}"), Answer::Gone);
-        assert_eq!(answer(409, None, b"{}"), Answer::Gone);
+        let other =
+            br#"{"message": "Precondition failed: UID in precondition: a, UID in object meta: b"}"#;
+        assert_eq!(answer(409, None, other), Answer::Gone);
+        let again = br#"{"message": "couldn't update PodDisruptionBudget due to conflicts"}"#;
+        assert!(matches!(answer(409, None, again), Answer::Failed(_)), "the pod is here");
+        let two = br#"{"kind": "Status", "status": "Failure", "code": 500,
+            "message": "This pod has more than one PodDisruptionBudget"}"#;
+        assert!(matches!(answer(201, None, two), Answer::Failed(_)), "no success");
         let failed = Answer::Failed("500: without a message".to_owned());
         assert_eq!(answer(500, None, b"no json"), failed);
     }

@@ -1,6 +1,7 @@
 //! Observes, lets [`step`] decide, writes the decision down, and does what it says.
 
 use std::convert::Infallible;
+use std::time::Duration;
 
 use aws_credential_types::provider::SharedCredentialsProvider;
 use futures_util::StreamExt;
@@ -18,7 +19,7 @@ use super::pods::follow;
 use super::rules::Rules;
 use super::said;
 use super::sources::{Now, Sources};
-use super::state::Leaving;
+use super::state::{Leaving, State};
 use super::step::{Effect, HookAnswer, Observation, step};
 use crate::boot::Basis;
 use crate::client::Wire;
@@ -30,7 +31,7 @@ use crate::plan::node;
 use crate::watch::Status;
 
 /// An earlier run's drain goes on without IMDS if need be, but not before it was asked.
-const FIRST_ANSWER: std::time::Duration = std::time::Duration::from_secs(5);
+const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
 /// What may wait unread of what somebody tells.
 const UNREAD: usize = 64;
@@ -91,20 +92,21 @@ impl Drainer {
             (Some(name), Some(group)) => {
                 let role = SharedCredentialsProvider::new(RoleCredentials::new(imds.clone()));
                 let sdk = wire.instance(&instance.region, role).await;
-                for refused in hook::refused(&sdk, group, &instance.id).await {
-                    tracing::error!(
-                        "this instance will not be able to complete its termination hook: {refused}\n\
-                         hint: `windlass cluster policy worker` prints what the role needs"
-                    );
-                }
                 Some(Hook::new(&sdk, group, name, &instance.id))
             }
-            _ => None,
+            (Some(name), None) => {
+                tracing::error!(
+                    "the termination hook `{name}` would not be completed: IMDS does not say which Auto Scaling group this instance is of\n\
+                     hint: the launch template needs `InstanceMetadataTags: enabled` in its MetadataOptions"
+                );
+                None
+            }
+            (None, _) => None,
         };
         let clock = clock(&journal, wire)?;
         let mut rules = Rules::of(config);
         rules.hook_timeout = rules.hook_timeout.filter(|_| hook.is_some());
-        Ok(Self {
+        let drainer = Self {
             wire: wire.clone(),
             journal,
             leaving,
@@ -116,7 +118,25 @@ impl Drainer {
             pods: None,
             under_way: FuturesUnordered::new(),
             status,
-        })
+        };
+        drainer.prepare();
+        Ok(drainer)
+    }
+
+    /// What hinders nothing while it goes on: a cordon of ours that the journal does not know is
+    /// given back, and the role's permissions are tried.
+    fn prepare(&self) {
+        if self.leaving.state == State::Serving {
+            let cluster = self.cluster.clone();
+            let giving_back = async move { Observation::Uncordoned(cluster.uncordon().await) };
+            self.under_way.push(Box::pin(giving_back));
+        }
+        if let Some(hook) = self.hook.clone() {
+            self.under_way.push(Box::pin(async move {
+                hook::try_permissions(&hook).await;
+                Observation::Tick
+            }));
+        }
     }
 
     /// For as long as the machine runs.
@@ -149,10 +169,12 @@ impl Drainer {
     fn observe(&mut self, observed: Observation) -> anyhow::Result<()> {
         let now = self.journal.now()?;
         said::answer(&observed);
+        // From then on load balancers have their time.
+        let answers_the_cordon = matches!(observed, Observation::Cordoned(_));
         let before = std::mem::take(&mut self.leaving);
         let (after, effects) = step(before.clone(), observed, &self.rules, now);
         let turned = said::turn(&before, &after, &self.rules, now);
-        if !effects.is_empty() || turned.is_some() {
+        if !effects.is_empty() || turned.is_some() || answers_the_cordon {
             self.journal.write(&after, self.wire.time.now().into());
         }
         self.leaving = after;
@@ -210,8 +232,9 @@ impl Drainer {
     }
 }
 
-/// Both clocks. The kernel's is read once, and the runtime's goes on from there.
+/// Both clocks, the drain's and the wall's.
 fn clock(journal: &Journal, wire: &Wire) -> anyhow::Result<impl Fn() -> Now + Send + use<>> {
-    let (base, since, time) = (journal.now()?, Instant::now(), wire.time.clone());
-    Ok(move || Now { moment: base + since.elapsed(), time: time.now().into() })
+    let (clock, began, time) = (journal.clock(), journal.now()?, wire.time.clone());
+    // A clock that could be read a moment ago can be read.
+    Ok(move || Now { moment: clock().unwrap_or(began), time: time.now().into() })
 }

@@ -116,8 +116,11 @@ impl Evictions {
             forced: false,
         };
         let evictee = self.pods.entry(pod.uid.clone()).or_insert_with(first);
-        if pod.ending && matches!(evictee.progress, Progress::Waits { .. }) {
-            evictee.progress = Progress::Ending;
+        match evictee.progress {
+            Progress::Waits { .. } if pod.ending => evictee.progress = Progress::Ending,
+            // It was believed gone, and is here.
+            Progress::Gone { .. } => evictee.progress = Progress::Waits { at: now, failures: 0 },
+            _ => {}
         }
         evictee.pod = pod;
     }
@@ -155,15 +158,14 @@ impl Evictions {
         let critical_too = self.left().all(|evictee| evictee.pod.is_critical());
         let moments = self.left().filter(|_| self.listed).filter_map(|evictee| {
             let last_call = evictee.last_call(time);
+            let waits_for_others = evictee.pod.is_critical() && !critical_too;
             match evictee.progress {
+                Progress::Waits { at, .. } if waits_for_others => Some(at.max(last_call)),
                 Progress::Waits { at, .. } if evictee.refused_is_forced(rules) => {
                     Some(at.min(last_call))
                 }
-                Progress::Waits { at, .. } if critical_too || !evictee.pod.is_critical() => {
-                    Some(at)
-                }
-                Progress::Waits { at, .. } => Some(at.max(last_call)),
-                Progress::Ending if evictee.others_end_is_forced(rules) => Some(last_call),
+                Progress::Waits { at, .. } => Some(at),
+                Progress::Ending if evictee.end_is_forced(time, rules) => Some(last_call),
                 _ => None,
             }
         });
@@ -213,14 +215,17 @@ impl Evictee {
         rules.when_refused == WhenRefused::Delete && !self.forced
     }
 
-    /// A budget refused it, and at the last call that is not heeded any more.
+    /// It was refused, by a budget or by somebody's webhook, and at the last call that is not heeded
+    /// any more.
     fn refused_is_forced(&self, rules: &Rules) -> bool {
-        self.refusals > 0 && self.may_be_forced(rules)
+        self.said.is_some() && self.may_be_forced(rules)
     }
 
-    /// Somebody else told it to end, and may have given it more time than there is.
-    fn others_end_is_forced(&self, rules: &Rules) -> bool {
-        self.asked.is_none() && self.may_be_forced(rules)
+    /// It ends, and was given more time than there is: by somebody else, or by us before the end came
+    /// nearer.
+    fn end_is_forced(&self, time: Time, rules: &Rules) -> bool {
+        let too_long = self.asked.is_none_or(|asked| asked + self.pod.grace > time.end);
+        too_long && self.may_be_forced(rules)
     }
 
     fn ask(&mut self, time: Time, rules: &Rules) -> Option<Effect> {
@@ -230,7 +235,7 @@ impl Evictee {
                 (failures, true)
             }
             Progress::Waits { at, failures } if at <= time.now => (failures, false),
-            Progress::Ending if late && self.others_end_is_forced(rules) => (0, true),
+            Progress::Ending if late && self.end_is_forced(time, rules) => (0, true),
             _ => return None,
         };
         self.progress = Progress::Asked { failures };
@@ -238,10 +243,12 @@ impl Evictee {
         self.forced |= force;
         let left = time.end.since(time.now).max(LEAST_GRACE);
         let pod = self.pod.clone();
+        let grace = left.min(pod.grace);
+        self.pod.grace = grace;
         Some(if self.forced {
-            Effect::Delete { pod, grace: left.min(self.pod.grace) }
+            Effect::Delete { pod, grace }
         } else {
-            Effect::Evict { pod, grace: (self.pod.grace > left).then_some(left) }
+            Effect::Evict { grace: (pod.grace > grace).then_some(grace), pod }
         })
     }
 

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use aws_config::SdkConfig;
 use tokio::time::timeout;
 
 use super::step::HookAnswer;
 use crate::client::autoscaling::{Completed, Error, Hook, Verdict};
-use crate::exchange::InstanceId;
 
 /// A call that is not answered by then, tries of the SDK's own included, has failed.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -26,15 +24,19 @@ pub(super) async fn heartbeat(hook: &Hook) -> HookAnswer {
     answer(timeout(PATIENCE, hook.heartbeat()).await)
 }
 
-/// What the role may not do of it, said while there is time to change it.
-pub(super) async fn refused(sdk: &SdkConfig, group: &str, instance: &InstanceId) -> Vec<String> {
-    let hook = Hook::new(sdk, group, NOBODYS, instance);
-    let answers = [complete(&hook).await, heartbeat(&hook).await];
-    let denied = |answer| match answer {
-        HookAnswer::Failed(said) if said.contains("AccessDenied") => Some(said),
-        _ => None,
-    };
-    answers.into_iter().filter_map(denied).collect()
+/// Says what the role may not do of it, while there is time to change that.
+pub(super) async fn try_permissions(hook: &Hook) {
+    let nobodys = hook.sibling(NOBODYS);
+    for answer in [complete(&nobodys).await, heartbeat(&nobodys).await] {
+        if let HookAnswer::Failed(said) = answer
+            && said.contains("AccessDenied")
+        {
+            tracing::error!(
+                "this instance will not be able to complete its termination hook: {said}\n\
+                 hint: `windlass cluster policy worker` prints what the role needs"
+            );
+        }
+    }
 }
 
 fn answer(answered: Result<Result<Completed, Error>, tokio::time::error::Elapsed>) -> HookAnswer {

@@ -85,7 +85,12 @@ impl Journal {
 
     /// The time of everything in the journal.
     pub(super) fn now(&self) -> anyhow::Result<Moment> {
-        Ok(Moment::after_boot(self.machine.since_boot()?) + self.ahead)
+        self.clock()()
+    }
+
+    pub(super) fn clock(&self) -> impl Fn() -> anyhow::Result<Moment> + Send + use<> {
+        let (machine, ahead) = (self.machine.clone(), self.ahead);
+        move || Ok(Moment::after_boot(machine.since_boot()?) + ahead)
     }
 
     /// It is on disk. That it cannot be written hinders nothing: a drain that is not written down is

@@ -394,6 +394,10 @@ impl Model for Bounds {
                     world.wrong = Some("the hook timed out");
                 }
                 world.observe(Observation::Tick, &self.rules);
+                let wake = world.leaving.wake(&self.rules, world.now);
+                if wake.is_some_and(|wake| wake <= world.now) {
+                    world.wrong = Some("it wakes without a reason");
+                }
             }
             Happens::Killed => {
                 world.kills -= 1;
@@ -451,7 +455,7 @@ fn a_termination_under_two_kills() {
 #[test]
 fn a_termination_with_lost_answers() {
     let bounds = Bounds::new(vec![announced(Kind::Termination, None)]);
-    Bounds { losses: 2, ..bounds.clone() }.check("two losses");
+    Bounds { losses: 1, refusals: 1, ..bounds.clone() }.check("a loss and a refusal");
     Bounds { kills: 1, losses: 1, ..bounds }.check("a loss and a kill");
 }
 
@@ -471,7 +475,9 @@ fn a_recommendation_then_a_notice_then_a_termination() {
         announced(Kind::Spot, Some(40)),
         announced(Kind::Termination, None),
     ];
-    Bounds::new(events).check("three events in any order");
+    let bounds = Bounds::new(events);
+    let rules = Rules { deregistration: Duration::from_secs(300), ..bounds.rules };
+    Bounds { rules, ..bounds }.check("three events in any order");
 }
 
 #[test]

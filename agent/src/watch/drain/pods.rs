@@ -16,7 +16,10 @@ use super::step::Observation;
 
 /// The list is small: a node has at most a few hundred pods.
 const LIST: Duration = Duration::from_secs(10);
-/// Between a watch that ended and the list that replaces it.
+/// The server ends a watch after so long, and the next one begins where it ended.
+const WATCH_SECONDS: u32 = 60;
+const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
+/// Between a watch that failed and the list that replaces it.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// Tells of the pods of `node` for as long as somebody listens.
@@ -47,27 +50,40 @@ async fn follow_once(
     let listed = timeout(LIST, pods.list(&all)).await.context("listing them: no answer")?;
     let listed = listed.context("listing them")?;
     let leave = listed.items.iter().filter_map(Pod::of).collect();
-    let version = listed.metadata.resource_version.unwrap_or_default();
+    let mut version = listed.metadata.resource_version.unwrap_or_default();
     if tell.send(Observation::Pods(leave)).await.is_err() {
         return Ok(());
     }
-    let params = WatchParams::default().fields(&selector);
-    let mut changes = pods.watch(&params, &version).await.context("watching them")?.boxed();
-    while let Some(change) = changes.next().await {
-        let observed = match change.context("watching them")? {
-            WatchEvent::Added(pod) | WatchEvent::Modified(pod) => seen(&pod),
-            WatchEvent::Deleted(pod) => uid(&pod).map(Observation::PodGone),
-            WatchEvent::Bookmark(_) => None,
-            // 410: what happened since the list is forgotten.
-            WatchEvent::Error(_) => return Ok(()),
-        };
-        if let Some(observed) = observed
-            && tell.send(observed).await.is_err()
-        {
-            return Ok(());
+    let params = WatchParams::default().fields(&selector).timeout(WATCH_SECONDS);
+    loop {
+        let watching = timeout(LIST, pods.watch(&params, &version));
+        let watching = watching.await.context("watching them: no answer")?;
+        let mut changes = watching.context("watching them")?.boxed();
+        // A server that vanished says nothing either.
+        while let Some(change) = timeout(SILENCE, changes.next()).await.context("watching them")? {
+            let observed = match change.context("watching them")? {
+                WatchEvent::Added(pod) | WatchEvent::Modified(pod) => {
+                    version = pod.metadata.resource_version.clone().unwrap_or(version);
+                    seen(&pod)
+                }
+                WatchEvent::Deleted(pod) => {
+                    version = pod.metadata.resource_version.clone().unwrap_or(version);
+                    uid(&pod).map(Observation::PodGone)
+                }
+                WatchEvent::Bookmark(mark) => {
+                    version = mark.metadata.resource_version;
+                    None
+                }
+                // 410: what happened since is forgotten.
+                WatchEvent::Error(_) => return Ok(()),
+            };
+            if let Some(observed) = observed
+                && tell.send(observed).await.is_err()
+            {
+                return Ok(());
+            }
         }
     }
-    Ok(())
 }
 
 /// One that has finished, or stays for another reason, does not have to leave.

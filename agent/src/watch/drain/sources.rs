@@ -1,4 +1,4 @@
-//! What IMDS announces: asked about twice a second, one request after the other on one connection.
+//! What IMDS announces: asked about once a second, one request after the other on one connection.
 //!
 //! Sources: "Retrieve the target lifecycle state through instance metadata" (Amazon EC2 Auto Scaling
 //! User Guide); "Spot Instance interruption notices", "EC2 instance rebalance recommendations" and
@@ -6,53 +6,52 @@
 
 use std::time::Duration;
 
+use anyhow::Context;
 use serde::Deserialize;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use time::macros::format_description;
 use tokio::sync::mpsc::Sender;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::event::{Announced, EventId, Kind, Moment};
 use super::step::Observation;
 use crate::client::imds::Imds;
 
-/// After IMDS said nothing for as long as its client has patience, or something that is no answer.
+/// After IMDS said nothing in time, or something that is no answer.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+
+/// How long one of them may keep the others waiting.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// One of the places where something may be announced.
 #[derive(Clone, Copy, Debug)]
 struct Source {
     path: &'static str,
-    /// On instances that EC2 may not interrupt, and on spot instances; all together are at most 130
-    /// requests a minute.
-    every: [Option<Duration>; 2],
+    /// All together are at most 130 requests a minute.
+    every: Duration,
     read: fn(&str, &Now) -> anyhow::Result<Vec<Announced>>,
-}
-
-const fn every_ms(ms: u64) -> Option<Duration> {
-    Some(Duration::from_millis(ms))
 }
 
 const SOURCES: [Source; 4] = [
     Source {
         path: "meta-data/autoscaling/target-lifecycle-state",
-        every: [every_ms(500), every_ms(1000)],
+        every: Duration::from_secs(1),
         read: target_lifecycle_state,
     },
     Source {
         path: "meta-data/spot/instance-action",
-        every: [None, every_ms(1000)],
+        every: Duration::from_secs(1),
         read: instance_action,
     },
     Source {
         path: "meta-data/events/recommendations/rebalance",
-        every: [None, every_ms(15_000)],
+        every: Duration::from_secs(15),
         read: rebalance,
     },
     Source {
         path: "meta-data/events/maintenance/scheduled",
-        every: [every_ms(30_000), every_ms(30_000)],
+        every: Duration::from_secs(30),
         read: maintenance,
     },
 ];
@@ -68,8 +67,8 @@ pub(super) struct Now {
 #[derive(Debug)]
 pub(super) struct Sources {
     imds: Imds,
-    spot: Option<bool>,
-    standing: [Vec<Announced>; SOURCES.len()],
+    /// What each place announced last; nothing is known of one that never answered.
+    standing: [Option<Vec<Announced>>; SOURCES.len()],
     next: [Instant; SOURCES.len()],
     /// The ids that were told last.
     told: Option<Vec<EventId>>,
@@ -81,7 +80,6 @@ impl Sources {
     pub(super) fn new(imds: Imds) -> Self {
         Self {
             imds,
-            spot: None,
             standing: Default::default(),
             next: [Instant::now(); SOURCES.len()],
             told: None,
@@ -93,56 +91,54 @@ impl Sources {
     /// long as somebody listens.
     pub(super) async fn tell(mut self, now: impl Fn() -> Now, to: Sender<Observation>) {
         while !to.is_closed() {
-            let heard = self.ask(&now).await;
-            self.note(heard.as_ref().err());
-            if heard.is_err() {
-                sleep(AFTER_FAILURE).await;
-                continue;
-            }
-            let all = self.standing.iter().flatten();
+            let due = self.next.iter().min().copied().unwrap_or_else(Instant::now);
+            sleep_until(due).await;
+            let failed = self.ask(&now).await;
+            self.note(failed.as_ref());
+            // What one of the places does not say keeps nobody from hearing the others.
+            let all = self.standing.iter().flatten().flatten();
             let ids: Vec<EventId> = all.clone().map(|announced| announced.id.clone()).collect();
-            if self.told.as_ref() != Some(&ids) {
+            let known = self.standing.iter().any(Option::is_some);
+            if known && self.told.as_ref() != Some(&ids) {
                 self.told = Some(ids);
                 let _ = to.send(Observation::Standing(all.cloned().collect())).await;
             }
         }
     }
 
-    /// Asks all that are due; the first time all.
-    async fn ask(&mut self, now: &impl Fn() -> Now) -> anyhow::Result<()> {
-        let spot = match self.spot {
-            Some(spot) => spot,
-            None => *self.spot.insert(self.is_spot().await?),
-        };
-        let due = self.next.iter().min().copied().unwrap_or_else(Instant::now);
-        sleep_until(due).await;
+    /// Asks all that are due, whatever becomes of one of them; the last failure.
+    async fn ask(&mut self, now: &impl Fn() -> Now) -> Option<anyhow::Error> {
+        let mut failed = None;
         for (index, source) in SOURCES.iter().enumerate() {
-            let Some(every) = source.every[usize::from(spot)] else {
-                // As if it were asked for ever after.
-                self.next[index] = Instant::now() + Duration::from_secs(24 * 3600);
-                continue;
-            };
-            if self.next[index] > Instant::now() {
+            // Before the request, so that its time is no part of the interval.
+            let began = Instant::now();
+            if self.next[index] > began {
                 continue;
             }
-            // Before the request, so that its time is no part of the interval.
-            let next = Instant::now() + every;
-            let text = self.imds.get(source.path).await?;
-            let text = text.map(String::from_utf8).transpose()?;
-            self.standing[index] = match text {
-                Some(text) => (source.read)(text.trim(), &now()).map_err(|error| {
-                    error.context(format!("IMDS says `{text}` under {}", source.path))
-                })?,
-                None => Vec::new(),
+            self.next[index] = match self.ask_one(source, now).await {
+                Ok(standing) => {
+                    self.standing[index] = Some(standing);
+                    began + source.every
+                }
+                Err(error) => {
+                    failed = Some(error);
+                    Instant::now() + source.every.max(AFTER_FAILURE)
+                }
             };
-            self.next[index] = next;
         }
-        Ok(())
+        failed
     }
 
-    async fn is_spot(&self) -> anyhow::Result<bool> {
-        let life_cycle = self.imds.get("meta-data/instance-life-cycle").await?;
-        Ok(life_cycle.is_none_or(|it| it != b"on-demand"))
+    async fn ask_one(
+        &self,
+        source: &Source,
+        now: &impl Fn() -> Now,
+    ) -> anyhow::Result<Vec<Announced>> {
+        let asked = timeout(PATIENCE, self.imds.get(source.path)).await;
+        let asked = asked.with_context(|| format!("no answer of IMDS to {}", source.path))?;
+        let Some(text) = asked?.map(String::from_utf8).transpose()? else { return Ok(Vec::new()) };
+        let said = || format!("IMDS says `{text}` under {}", source.path);
+        (source.read)(text.trim(), &now()).with_context(said)
     }
 
     /// Says once that IMDS is silent, and once that it is not any more.
@@ -213,7 +209,9 @@ fn maintenance(text: &str, now: &Now) -> anyhow::Result<Vec<Announced>> {
     let active = scheduled.iter().filter(|event| event.state == "active");
     let announced = active.map(|event| {
         let at = now.moment_of(not_before(&event.not_before)?);
-        Ok(announced(Kind::Maintenance, &event.event_id, Some(at)))
+        // One that is put off, or brought forward, is another one.
+        let name = format!("{}, {}", event.event_id, event.not_before);
+        Ok(announced(Kind::Maintenance, &name, Some(at)))
     });
     let announced: Vec<Vec<Announced>> = announced.collect::<anyhow::Result<_>>()?;
     Ok(announced.concat())
@@ -263,18 +261,19 @@ mod tests {
             "NotBefore": "1 Jan 2019 09:00:43 GMT", "EventId": "instance-event-1", "State": "completed"
         }]"#;
         let found = maintenance(scheduled, &now()).expect("a list");
-        let wanted = announced(Kind::Maintenance, "instance-event-0d59937288b749b32", at(1043));
+        let wanted = announced(
+            Kind::Maintenance,
+            "instance-event-0d59937288b749b32, 21 Jan 2019 09:00:43 GMT",
+            at(1043),
+        );
         assert_eq!(found, wanted);
         assert_eq!(maintenance("[]", &now()).expect("a list"), []);
     }
 
     #[test]
     fn an_idle_node_asks_at_most_130_times_a_minute() {
-        for spot in [false, true] {
-            let every = SOURCES.iter().filter_map(|source| source.every[usize::from(spot)]);
-            let a_minute: u128 = every.map(|every| 60_000 / every.as_millis()).sum();
-            assert!((100..=130).contains(&a_minute), "{a_minute}");
-        }
+        let a_minute: u64 = SOURCES.iter().map(|source| 60 / source.every.as_secs()).sum();
+        assert!((100..=130).contains(&a_minute), "{a_minute}");
     }
 
     #[test]

@@ -62,7 +62,7 @@ pub enum State {
     /// Pods leave.
     Draining(Draining),
     /// As empty as it gets in time: the group is told to go on.
-    Completing { drained: Drained, call: Attempt, beating: bool },
+    Completing { drained: Drained, call: Attempt, began: Moment, beating: bool },
     /// Nothing is left to do but for the instance to end.
     Left { drained: Drained },
     /// What was announced is withdrawn or over: pods may come again.
@@ -74,8 +74,8 @@ pub enum State {
 pub struct Draining {
     pub began: Moment,
     pub cordon: Attempt,
-    /// When load balancers have let go of the node; unknown until it is cordoned.
-    pub deregistered: Option<Moment>,
+    /// Since when load balancers leave it out.
+    pub cordoned: Option<Moment>,
     pub evictions: Evictions,
     pub volumes: Volumes,
     pub heartbeat: Option<Heartbeat>,
@@ -107,6 +107,8 @@ pub enum Volumes {
 /// Heartbeats of the hook's action.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Heartbeat {
+    /// When the event of the action was seen.
+    pub of: Moment,
     pub next: Moment,
     pub under_way: bool,
     /// None later: the action's longest life ends.

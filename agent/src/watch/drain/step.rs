@@ -58,7 +58,7 @@ pub enum HookAnswer {
 /// gone before.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Effect {
-    /// The Node takes no new pods; where `exclude`, load balancers leave it out.
+    /// The Node takes no new pods; where `exclude`, load balancers leave it out, else it is theirs.
     Cordon {
         exclude: bool,
     },
@@ -78,6 +78,9 @@ pub enum Effect {
     /// CONTINUE for our hook.
     Complete,
 }
+
+/// After a heartbeat that failed.
+const HEARTBEAT_AGAIN: Duration = Duration::from_secs(2);
 
 /// Between two looks at volumes that are attached still.
 const VOLUMES_AGAIN: Duration = Duration::from_secs(1);
@@ -152,7 +155,6 @@ impl Leaving {
         if let Observation::Standing(standing) = observed {
             return self.stand(standing, rules, now);
         }
-        let end = self.end(rules, now).unwrap_or(now);
         match (&mut self.state, observed) {
             (State::Cordoned { cordon }, Observation::Cordoned(answer)) => {
                 cordon.answer(answer, now)
@@ -164,9 +166,7 @@ impl Leaving {
             (State::Completing { .. }, Observation::Completed(answer)) => {
                 self.completed(answer, rules, now);
             }
-            (State::Draining(draining), observed) => {
-                draining.take(observed, rules, Time { began: draining.began, now, end });
-            }
+            (State::Draining(draining), observed) => draining.take(observed, rules, now),
             _ => {}
         }
     }
@@ -207,9 +207,6 @@ impl Leaving {
         let draining = || State::Draining(Draining::begun(now));
         match (&self.state, self.asked(rules, now)) {
             (State::Serving, None) => None,
-            (State::Serving, Some(Asks::Cordon)) => {
-                Some(State::Cordoned { cordon: Attempt::due(now) })
-            }
             (State::Serving, Some(Asks::Drain)) => Some(draining()),
             // Waited for, so that its answer is not taken for that of a later change.
             (State::Cordoned { cordon: change } | State::Returning { uncordon: change }, _)
@@ -218,13 +215,19 @@ impl Leaving {
                 None
             }
             (State::Cordoned { .. }, Some(Asks::Cordon)) => None,
+            // Also where what asked for a drain is withdrawn: load balancers may have the node again.
+            (State::Serving | State::Draining(_) | State::Left { .. }, Some(Asks::Cordon)) => {
+                Some(State::Cordoned { cordon: Attempt::due(now) })
+            }
             (State::Cordoned { .. }, Some(Asks::Drain)) => Some(draining()),
             (State::Returning { .. }, Some(_)) => Some(State::Serving),
             (State::Returning { uncordon }, None) => uncordon.is_over().then_some(State::Serving),
             (_, None) => Some(State::Returning { uncordon: Attempt::due(now) }),
             (State::Draining(draining), Some(_)) => {
-                let late = self.end(rules, now).is_none_or(|end| end <= now);
-                (late || draining.is_over(now)).then(|| draining.ended(hook_waits, now))
+                let end = self.end(rules, now).unwrap_or(now);
+                let time = Time { began: draining.began, now, end };
+                let over = end <= now || draining.is_over(time, rules);
+                over.then(|| draining.ended(hook_waits, now))
             }
             (State::Completing { drained, .. }, Some(_)) => {
                 (!hook_waits).then(|| State::Left { drained: drained.clone() })
@@ -247,8 +250,10 @@ impl Leaving {
             }
             State::Returning { uncordon } => once(uncordon.begins(now), Effect::Uncordon),
             // What is said last must be the last that Auto Scaling hears.
-            State::Completing { beating, call, .. } => {
-                once(!*beating && call.begins(now), Effect::Complete)
+            State::Completing { beating, call, began, .. } => {
+                let begins = !*beating && call.begins(now);
+                *began = if begins { now } else { *began };
+                once(begins, Effect::Complete)
             }
             State::Draining(draining) => {
                 draining.act(Time { began: draining.began, now, end }, hook_seen, rules)
@@ -258,7 +263,7 @@ impl Leaving {
 
     /// What Auto Scaling said to CONTINUE.
     fn completed(&mut self, answer: HookAnswer, rules: &Rules, now: Moment) {
-        let State::Completing { call, .. } = &mut self.state else { return };
+        let State::Completing { call, began, .. } = &mut self.state else { return };
         if !matches!(call, Attempt::UnderWay { .. }) {
             return;
         }
@@ -268,7 +273,8 @@ impl Leaving {
         let mut again = false;
         for event in self.events.iter_mut().filter(|event| event.hook_waits(rules)) {
             event.hook = match &answer {
-                HookAnswer::Done => Some(HookEnd::Completed),
+                // What was announced since has an action of its own.
+                HookAnswer::Done if event.seen <= *began => Some(HookEnd::Completed),
                 HookAnswer::NothingPending if settled(event) => Some(HookEnd::NothingPending),
                 HookAnswer::Failed(said) if over(event) => Some(HookEnd::GivenUp(said.clone())),
                 _ => None,
@@ -288,7 +294,7 @@ impl Draining {
         Self {
             began: now,
             cordon: Attempt::due(now),
-            deregistered: None,
+            cordoned: None,
             evictions: Evictions::default(),
             volumes: Volumes::default(),
             heartbeat: None,
@@ -303,18 +309,15 @@ impl Draining {
             return State::Left { drained };
         }
         let beating = self.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.under_way);
-        State::Completing { drained, call: Attempt::due(now), beating }
+        State::Completing { drained, call: Attempt::due(now), began: now, beating }
     }
 
-    fn take(&mut self, observed: Observation, rules: &Rules, time: Time) {
-        let now = time.now;
+    fn take(&mut self, observed: Observation, rules: &Rules, now: Moment) {
         match observed {
             Observation::Cordoned(answer) => {
                 self.cordon.answer(answer, now);
                 if self.cordon == Attempt::Done {
-                    // At least half of the time is the pods'.
-                    let delay = rules.deregistration.min(time.end.since(now) / 2);
-                    self.deregistered.get_or_insert(now + delay);
+                    self.cordoned.get_or_insert(now);
                 }
             }
             Observation::Pods(pods) => self.evictions.list(pods, rules, now),
@@ -328,24 +331,30 @@ impl Draining {
             }
             Observation::Beaten(answer) => {
                 if let Some(heartbeat) = &mut self.heartbeat {
-                    heartbeat.answered(&answer);
+                    heartbeat.answered(&answer, now);
                 }
             }
             _ => {}
         }
     }
 
-    /// Whether load balancers have let go of the node, or will not because it cannot be cordoned.
-    fn may_evict(&self, now: Moment) -> bool {
-        match &self.cordon {
-            Attempt::Refused(_) => true,
-            _ => self.deregistered.is_some_and(|at| at <= now),
+    /// When load balancers have let go of the node; at least half of the time is the pods'. A node
+    /// that cannot be cordoned is not waited for.
+    fn deregistered(&self, time: Time, rules: &Rules) -> Option<Moment> {
+        match (&self.cordon, self.cordoned) {
+            (Attempt::Refused(_), _) => Some(time.began),
+            (_, Some(at)) => Some(at + rules.deregistration.min(time.end.since(at) / 2)),
+            (_, None) => None,
         }
     }
 
-    fn is_over(&self, now: Moment) -> bool {
+    fn may_evict(&self, time: Time, rules: &Rules) -> bool {
+        self.deregistered(time, rules).is_some_and(|at| at <= time.now)
+    }
+
+    fn is_over(&self, time: Time, rules: &Rules) -> bool {
         let detached = !self.evictions.had_volumes() || self.volumes == Volumes::Detached;
-        self.may_evict(now) && self.evictions.are_over() && detached
+        self.may_evict(time, rules) && self.evictions.are_over() && detached
     }
 
     fn act(&mut self, time: Time, hook_seen: Option<Moment>, rules: &Rules) -> Vec<Effect> {
@@ -354,11 +363,13 @@ impl Draining {
         if self.cordon.begins(now) {
             effects.push(Effect::Cordon { exclude: true });
         }
+        // Another event has another action.
+        self.heartbeat = self.heartbeat.take().filter(|it| Some(it.of) == hook_seen);
         if let (Some(seen), Some(timeout)) = (hook_seen, rules.hook_timeout) {
             let heartbeat = self.heartbeat.get_or_insert_with(|| Heartbeat::of(seen, timeout));
             effects.extend(heartbeat.begins(now, timeout).then_some(Effect::Heartbeat));
         }
-        if self.may_evict(now) {
+        if self.may_evict(time, rules) {
             self.evictions.ask(time, rules, &mut effects);
         }
         if self.evictions.are_over() && self.evictions.had_volumes() && self.volumes.are_due(now) {
@@ -369,14 +380,14 @@ impl Draining {
     }
 
     fn wake(&self, time: Time, rules: &Rules) -> Option<Moment> {
-        let evictions = if self.may_evict(time.now) {
+        let evictions = if self.may_evict(time, rules) {
             self.evictions.wake(time, rules)
         } else {
-            self.deregistered
+            self.deregistered(time, rules)
         };
         let heartbeat = self.heartbeat.as_ref().and_then(Heartbeat::wake);
         let volumes = match self.volumes {
-            Volumes::Attached { again, .. } => Some(again),
+            Volumes::Attached { again, .. } if self.evictions.are_over() => Some(again),
             _ => None,
         };
         let all = [Some(time.end), self.cordon.wake(), evictions, heartbeat, volumes];
@@ -398,7 +409,7 @@ impl Heartbeat {
     /// Twice as often as the hook needs it.
     fn of(seen: Moment, timeout: Duration) -> Self {
         let until = seen + global_limit(timeout) - timeout;
-        Self { next: seen + timeout / 2, under_way: false, until }
+        Self { of: seen, next: seen + timeout / 2, under_way: false, until }
     }
 
     fn begins(&mut self, now: Moment, timeout: Duration) -> bool {
@@ -406,15 +417,20 @@ impl Heartbeat {
         if begins {
             self.under_way = true;
             self.next = now + timeout / 2;
+        } else if now >= self.until {
+            self.next = self.until;
         }
         begins
     }
 
-    fn answered(&mut self, answer: &HookAnswer) {
+    fn answered(&mut self, answer: &HookAnswer, now: Moment) {
         self.under_way = false;
-        // The action is over; another one begins with another event.
-        if *answer == HookAnswer::NothingPending {
-            self.until = self.next.min(self.until);
+        match answer {
+            HookAnswer::Done => {}
+            // The action is over; another one begins with another event.
+            HookAnswer::NothingPending => self.until = self.next.min(self.until),
+            // Half of the time is left for another try, and not for a second failure.
+            HookAnswer::Failed(_) => self.next = self.next.min(now + HEARTBEAT_AGAIN),
         }
     }
 

@@ -391,6 +391,54 @@ fn what_fails_is_asked_again_after_a_longer_pause_each_time() {
     assert_eq!(pauses, [500, 1000, 2000, 4000, 8000, 8000]);
 }
 
+#[test]
+fn a_nearer_end_leaves_load_balancers_less_time() {
+    let mut story = Story::new();
+    story.rules.deregistration = Duration::from_secs(300);
+    assert_eq!(story.begins(&[termination()], &[pod("a")]), []);
+    assert_eq!(story.leaving.wake(&story.rules, story.now), Some(at(30)), "a heartbeat");
+    story.now = at(10);
+    assert_eq!(story.stands(&[termination(), spot(125)]), []);
+    story.now = at(60);
+    assert!(story.observe(Observation::Tick).contains(&evict("a")), "half of what is left now");
+}
+
+#[test]
+fn an_announcement_that_came_after_the_call_has_an_action_of_its_own() {
+    let warm = Announced { id: id(Kind::WarmPool, "Warmed:Stopped"), at: None };
+    let (mut story, effects) = Story::draining(std::slice::from_ref(&warm), &[]);
+    assert_eq!(effects, [Effect::Complete]);
+    story.now = at(1);
+    assert_eq!(story.stands(&[warm, termination()]), []);
+    assert_eq!(story.observe(Observation::Completed(HookAnswer::Done)), []);
+    assert_eq!(story.later(1), [Effect::Complete]);
+}
+
+#[test]
+fn a_heartbeat_that_failed_is_sent_again_while_there_is_time() {
+    let (mut story, _) = Story::draining(&[termination()], &[pod("a")]);
+    story.answered("a", Answer::Granted);
+    assert_eq!(story.later(30), [Effect::Heartbeat]);
+    story.observe(Observation::Beaten(HookAnswer::Failed("Throttling".to_owned())));
+    assert_eq!(story.later(2), [Effect::Heartbeat]);
+}
+
+#[test]
+fn where_only_a_cordon_is_asked_for_any_more_no_more_pods_are() {
+    let (mut story, _) = Story::draining(&[maintenance(200), rebalance()], &[pod("a")]);
+    story.answered("a", refused());
+    assert_eq!(story.stands(&[rebalance()]), []);
+    let effects = story.later(10);
+    assert_eq!(effects, [Effect::Cordon { exclude: false }], "load balancers may have it again");
+}
+
+#[test]
+fn a_pod_that_was_believed_gone_and_is_listed_is_asked_again() {
+    let (mut story, _) = Story::draining(&[termination()], &[pod("a"), pod("b")]);
+    story.answered("a", Answer::Gone);
+    assert_eq!(story.observe(Observation::Pods(vec![pod("a"), pod("b")])), [evict("a")]);
+}
+
 impl std::fmt::Debug for Story {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "at {:?}: {:#?}", self.now, self.leaving)
