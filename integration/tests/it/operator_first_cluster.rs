@@ -217,7 +217,9 @@ impl Launched {
         let basis = Basis::kept(&self.machine).expect("what the boot left");
         let wire = self.wire(region);
         let drainer = Drainer::new(&self.machine, &wire, &basis, Status::default());
-        drop(Box::pin(drainer).await.expect("a drainer"));
+        let run = Box::pin(drainer).await.expect("a drainer").run();
+        let a_while = std::time::Duration::from_secs(2);
+        assert!(tokio::time::timeout(a_while, run).await.is_err(), "it runs for ever");
     }
 }
 

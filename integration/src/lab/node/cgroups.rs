@@ -86,8 +86,10 @@ pub fn join(name: &str) -> Result<()> {
         if hierarchy.options.split(',').any(|option| option == "cpuset") {
             // A new group of cpuset has neither processors nor memory, and takes nobody.
             for file in ["cpuset.cpus", "cpuset.mems"] {
-                let all = fs::read_to_string(hierarchy.path("").join(file))?;
-                fs::write(group.join(file), all)?;
+                let all = fs::read_to_string(hierarchy.path("").join(file));
+                all.and_then(|all| fs::write(group.join(file), all)).with_context(|| {
+                    format!("cannot give {file} to the control group {}", group.display())
+                })?;
             }
         }
         fs::write(group.join("cgroup.procs"), std::process::id().to_string())

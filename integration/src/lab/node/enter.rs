@@ -36,8 +36,9 @@ pub fn main(file: &Path) -> Result<ExitCode> {
         .context("cannot start the node's PID 1")?;
     let pid = spec.folder.join("pid");
     let temporary = spec.folder.join("pid.new");
-    fs::write(&temporary, init.id().to_string())?;
-    fs::rename(temporary, pid)?;
+    let told = fs::write(&temporary, init.id().to_string());
+    told.and_then(|()| fs::rename(temporary, &pid))
+        .with_context(|| format!("cannot write {}", pid.display()))?;
     init.wait()?;
     Ok(ExitCode::SUCCESS)
 }

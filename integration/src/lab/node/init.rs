@@ -28,7 +28,8 @@ pub fn main(file: &Path) -> Result<Infallible> {
     // The node ends with its parent, however that ends.
     set_pdeathsig(Signal::SIGKILL)?;
     let spec = Spec::read(file)?;
-    mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)?;
+    mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING)
+        .context("cannot keep mounts to the node")?;
     let root = mount_root(&spec)?;
     mount_proc_and_sys(&root)?;
     mount_cgroups(&root)?;
@@ -39,10 +40,11 @@ pub fn main(file: &Path) -> Result<Infallible> {
     write_kubelet_sysctls(&root)?;
     // Snapshots of containerd are overlays, and an overlay cannot be the upper layer of another.
     let containerd = root.join("var/lib/containerd");
-    fs::create_dir_all(&containerd)?;
+    fs::create_dir_all(&containerd)
+        .with_context(|| format!("cannot make {}", containerd.display()))?;
     bind(&spec.folder.join("containerd"), &containerd)?;
     bind_file(&spec.console(), &root.join("run/lab-console"))?;
-    sethostname(&spec.hostname)?;
+    sethostname(&spec.hostname).context("cannot set the node's name")?;
     enter(&root)?;
     become_systemd()
 }
@@ -91,7 +93,7 @@ fn mount_cgroups(root: &Path) -> Result<()> {
     }
     for hierarchy in hierarchies {
         let place = top.join(&hierarchy.folder);
-        fs::create_dir_all(&place)?;
+        fs::create_dir_all(&place).with_context(|| format!("cannot make {}", place.display()))?;
         mount_new(&hierarchy.kind, &place, safe, &hierarchy.options)?;
     }
     Ok(())
@@ -104,7 +106,7 @@ fn mount_devices(root: &Path) -> Result<()> {
         bind_file(&Path::new("/dev").join(name), &dev.join(name))?;
     }
     for folder in ["pts", "shm"] {
-        fs::create_dir(dev.join(folder))?;
+        fs::create_dir(dev.join(folder)).with_context(|| format!("cannot make /dev/{folder}"))?;
     }
     mount_new(
         "devpts",
@@ -127,7 +129,7 @@ fn mount_devices(root: &Path) -> Result<()> {
 
 fn write_kubelet_sysctls(root: &Path) -> Result<()> {
     let folder = root.join("run/lab-sysctl");
-    fs::create_dir(&folder)?;
+    fs::create_dir(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     for (name, value) in KUBELET_SYSCTLS {
         let file = folder.join(name.replace('/', "."));
         fs::write(&file, format!("{value}\n"))?;
@@ -138,7 +140,7 @@ fn write_kubelet_sysctls(root: &Path) -> Result<()> {
 
 /// The node's root becomes the root, and the host's is gone.
 fn enter(root: &Path) -> Result<()> {
-    chdir(root)?;
+    chdir(root).with_context(|| format!("cannot enter {}", root.display()))?;
     pivot_root(".", "mnt").context("cannot change to the node's root")?;
     umount2("/mnt", MntFlags::MNT_DETACH).context("cannot leave the host's root")?;
     chdir("/")?;
