@@ -14,6 +14,7 @@ pub mod family;
 pub mod fleet;
 pub mod groups;
 pub mod layers;
+mod limits;
 pub mod network;
 pub mod node;
 pub mod progress;

@@ -19,7 +19,7 @@ use super::family::Family;
 use super::fleet::{self, Fleet, Room};
 use super::network::Router;
 use super::progress::Progress;
-use super::{control_plane, groups, layers};
+use super::{control_plane, groups, layers, limits};
 use crate::region::ec2::{IMAGE_ARM64, IMAGE_X86_64, Timing};
 use crate::region::{Profile, Region, Settings};
 
@@ -64,6 +64,7 @@ impl Lab {
         if !nix::unistd::geteuid().is_root() {
             bail!("a lab makes namespaces, mounts and control groups\nhint: run it as root");
         }
+        limits::raise(progress)?;
         let cache = Arc::new(Cache::open()?);
         let prefix = prefix(&wanted.name);
         let folder = folder(&cache, &wanted.name);
