@@ -3,16 +3,17 @@
 //! All that may go go at once; critical ones when the others are gone. A refusal (429: a disruption
 //! budget) is asked again for as long as the pod would still have its grace; then it is deleted where
 //! the group's policy says so.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::attempt::pause;
 use super::event::Moment;
 use super::pod::{Pod, Uid};
 use super::rules::Rules;
-use super::state::pause;
 use super::step::Effect;
 use crate::config::WhenRefused;
 

@@ -4,12 +4,15 @@
 //! writes down what it decided, and does it. It asks as the node itself: its kubelet's certificate
 //! may do all of this for the node's own pods (Kubernetes, "Using Node Authorization").
 
+mod attempt;
 mod cluster;
 mod drainer;
+mod draining;
 mod event;
 mod evictions;
 #[cfg(test)]
 mod explore;
+mod heartbeat;
 mod hook;
 mod journal;
 #[cfg(test)]

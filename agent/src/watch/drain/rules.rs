@@ -1,4 +1,5 @@
 //! How long things may take: what the group's configuration says, and what follows from it.
+#![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 use std::time::Duration;
 

@@ -7,13 +7,12 @@
 
 use std::time::Duration;
 
+use super::attempt::Attempt;
 use super::event::{Announced, Moment};
-use super::evictions::{Answer, Evictions, Time};
+use super::evictions::{Answer, Time};
 use super::pod::{Pod, Uid};
 use super::rules::{Asks, Rules, SETTLED_AFTER, global_limit};
-use super::state::{
-    Attempt, Drained, Draining, Event, Heartbeat, HookEnd, Leaving, State, Volumes,
-};
+use super::state::{Draining, Event, HookEnd, Leaving, State, Volumes};
 
 /// Something that was seen or answered.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -78,12 +77,6 @@ pub enum Effect {
     /// CONTINUE for our hook.
     Complete,
 }
-
-/// After a heartbeat that failed.
-const HEARTBEAT_AGAIN: Duration = Duration::from_secs(2);
-
-/// Between two looks at volumes that are attached still.
-const VOLUMES_AGAIN: Duration = Duration::from_secs(1);
 
 /// The state after `observed`, and what to do once it is written down.
 pub fn step(
@@ -286,176 +279,5 @@ impl Leaving {
         } else {
             *call = Attempt::Done;
         }
-    }
-}
-
-impl Draining {
-    fn begun(now: Moment) -> Self {
-        Self {
-            began: now,
-            cordon: Attempt::due(now),
-            cordoned: None,
-            evictions: Evictions::default(),
-            volumes: Volumes::default(),
-            heartbeat: None,
-        }
-    }
-
-    fn ended(&self, hook_waits: bool, now: Moment) -> State {
-        let cordoned = self.cordon == Attempt::Done;
-        let evictions = self.evictions.clone();
-        let drained = Drained { began: self.began, cordoned, ended: now, evictions };
-        if !hook_waits {
-            return State::Left { drained };
-        }
-        let beating = self.heartbeat.as_ref().is_some_and(|heartbeat| heartbeat.under_way);
-        State::Completing { drained, call: Attempt::due(now), began: now, beating }
-    }
-
-    fn take(&mut self, observed: Observation, rules: &Rules, now: Moment) {
-        match observed {
-            Observation::Cordoned(answer) => {
-                self.cordon.answer(answer, now);
-                if self.cordon == Attempt::Done {
-                    self.cordoned.get_or_insert(now);
-                }
-            }
-            Observation::Pods(pods) => self.evictions.list(pods, rules, now),
-            Observation::Pod(pod) => self.evictions.see(pod, rules, now),
-            Observation::PodGone(uid) => self.evictions.gone(&uid, now),
-            Observation::Answered(uid, answer) => self.evictions.answered(&uid, answer, now),
-            Observation::Volumes(Ok(0)) => self.volumes = Volumes::Detached,
-            Observation::Volumes(counted) => {
-                let count = counted.unwrap_or(1);
-                self.volumes = Volumes::Attached { count, again: now + VOLUMES_AGAIN };
-            }
-            Observation::Beaten(answer) => {
-                if let Some(heartbeat) = &mut self.heartbeat {
-                    heartbeat.answered(&answer, now);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// When load balancers have let go of the node; at least half of the time is the pods'. A node
-    /// that cannot be cordoned is not waited for.
-    fn deregistered(&self, time: Time, rules: &Rules) -> Option<Moment> {
-        match (&self.cordon, self.cordoned) {
-            (Attempt::Refused(_), _) => Some(time.began),
-            (_, Some(at)) => Some(at + rules.deregistration.min(time.end.since(at) / 2)),
-            (_, None) => None,
-        }
-    }
-
-    fn may_evict(&self, time: Time, rules: &Rules) -> bool {
-        self.deregistered(time, rules).is_some_and(|at| at <= time.now)
-    }
-
-    fn is_over(&self, time: Time, rules: &Rules) -> bool {
-        let detached = !self.evictions.had_volumes() || self.volumes == Volumes::Detached;
-        self.may_evict(time, rules) && self.evictions.are_over() && detached
-    }
-
-    fn act(&mut self, time: Time, hook_seen: Option<Moment>, rules: &Rules) -> Vec<Effect> {
-        let now = time.now;
-        let mut effects = Vec::new();
-        if self.cordon.begins(now) {
-            effects.push(Effect::Cordon { exclude: true });
-        }
-        // Another event has another action.
-        self.heartbeat = self.heartbeat.take().filter(|it| Some(it.of) == hook_seen);
-        if let (Some(seen), Some(timeout)) = (hook_seen, rules.hook_timeout) {
-            let heartbeat = self.heartbeat.get_or_insert_with(|| Heartbeat::of(seen, timeout));
-            effects.extend(heartbeat.begins(now, timeout).then_some(Effect::Heartbeat));
-        }
-        if self.may_evict(time, rules) {
-            self.evictions.ask(time, rules, &mut effects);
-        }
-        if self.evictions.are_over() && self.evictions.had_volumes() && self.volumes.are_due(now) {
-            self.volumes = Volumes::Asked;
-            effects.push(Effect::LookAtVolumes);
-        }
-        effects
-    }
-
-    fn wake(&self, time: Time, rules: &Rules) -> Option<Moment> {
-        let evictions = if self.may_evict(time, rules) {
-            self.evictions.wake(time, rules)
-        } else {
-            self.deregistered(time, rules)
-        };
-        let heartbeat = self.heartbeat.as_ref().and_then(Heartbeat::wake);
-        let volumes = match self.volumes {
-            Volumes::Attached { again, .. } if self.evictions.are_over() => Some(again),
-            _ => None,
-        };
-        let all = [Some(time.end), self.cordon.wake(), evictions, heartbeat, volumes];
-        all.into_iter().flatten().min()
-    }
-}
-
-impl Volumes {
-    fn are_due(&self, now: Moment) -> bool {
-        match self {
-            Self::Unknown => true,
-            Self::Attached { again, .. } => *again <= now,
-            Self::Asked | Self::Detached => false,
-        }
-    }
-}
-
-impl Heartbeat {
-    /// Twice as often as the hook needs it.
-    fn of(seen: Moment, timeout: Duration) -> Self {
-        let until = seen + global_limit(timeout) - timeout;
-        Self { of: seen, next: seen + timeout / 2, under_way: false, until }
-    }
-
-    fn begins(&mut self, now: Moment, timeout: Duration) -> bool {
-        let begins = !self.under_way && self.next <= now && now < self.until;
-        if begins {
-            self.under_way = true;
-            self.next = now + timeout / 2;
-        } else if now >= self.until {
-            self.next = self.until;
-        }
-        begins
-    }
-
-    fn answered(&mut self, answer: &HookAnswer, now: Moment) {
-        self.under_way = false;
-        match answer {
-            HookAnswer::Done => {}
-            // The action is over; another one begins with another event.
-            HookAnswer::NothingPending => self.until = self.next.min(self.until),
-            // Half of the time is left for another try, and not for a second failure.
-            HookAnswer::Failed(_) => self.next = self.next.min(now + HEARTBEAT_AGAIN),
-        }
-    }
-
-    fn wake(&self) -> Option<Moment> {
-        (!self.under_way && self.next < self.until).then_some(self.next)
-    }
-}
-
-impl Attempt {
-    fn answer(&mut self, answer: NodeAnswer, now: Moment) {
-        if !matches!(self, Self::UnderWay { .. }) {
-            return;
-        }
-        match answer {
-            NodeAnswer::Done => *self = Self::Done,
-            NodeAnswer::Refused(said) => *self = Self::Refused(said),
-            NodeAnswer::Failed(_) => self.failed(now),
-        }
-    }
-
-    fn is_over(&self) -> bool {
-        matches!(self, Self::Done | Self::Refused(_))
-    }
-
-    fn is_under_way(&self) -> bool {
-        matches!(self, Self::UnderWay { .. })
     }
 }
