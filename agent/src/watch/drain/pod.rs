@@ -6,7 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1 as core;
+use kube::core::Object;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
 /// From here on a priority class is one of the system's (Kubernetes, "Pod Priority and Preemption":
@@ -42,9 +43,8 @@ pub struct Pod {
 
 impl Pod {
     /// `None` of a pod that stays: it ends with the node, or has ended.
-    pub fn of(pod: &core::Pod) -> Option<Self> {
-        let meta = &pod.metadata;
-        let spec = pod.spec.as_ref()?;
+    pub(super) fn of(pod: &Told) -> Option<Self> {
+        let (meta, spec) = (&pod.metadata, &pod.spec);
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         let mirror = meta.annotations.as_ref().is_some_and(|it| it.contains_key(MIRROR));
         let owners = meta.owner_references.iter().flatten();
@@ -53,7 +53,7 @@ impl Pod {
         if mirror || of_daemon_set || matches!(phase, Some("Succeeded" | "Failed")) {
             return None;
         }
-        let volumes = || spec.volumes.iter().flatten();
+        let volumes = || spec.volumes.iter();
         Some(Self {
             uid: Uid(meta.uid.clone()?),
             namespace: meta.namespace.clone()?,
@@ -77,6 +77,33 @@ impl Pod {
     }
 }
 
+/// A pod as the API server tells it, with what concerns us alone: the type with everything that a pod
+/// can say would be a tenth of this program.
+pub(super) type Told = Object<Spec, Status>;
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Spec {
+    termination_grace_period_seconds: Option<i64>,
+    priority: Option<i32>,
+    #[serde(default)]
+    volumes: Vec<Volume>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(super) struct Status {
+    phase: Option<String>,
+}
+
+/// Which kind of a volume it is.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Volume {
+    empty_dir: Option<IgnoredAny>,
+    persistent_volume_claim: Option<IgnoredAny>,
+    ephemeral: Option<IgnoredAny>,
+}
+
 /// Pods of files in a kubelet's folder carry it.
 const MIRROR: &str = "kubernetes.io/config.mirror";
 
@@ -87,5 +114,78 @@ fn grace(seconds: Option<i64>) -> Duration {
 impl fmt::Display for Pod {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn told(more: &Value) -> Option<Pod> {
+        let mut pod = json!({
+            "apiVersion": "v1", "kind": "Pod",
+            "metadata": {
+                "name": "web-1", "namespace": "shop", "uid": "u1",
+                "ownerReferences": [{ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "r", "controller": true }],
+            },
+            "spec": {
+                "containers": [{ "name": "web", "image": "web" }],
+                "terminationGracePeriodSeconds": 60, "priority": 7,
+                "volumes": [{ "name": "token", "projected": { "sources": [] } }],
+            },
+            "status": { "phase": "Running" },
+        });
+        for (part, fields) in more.as_object().expect("an object") {
+            for (field, value) in fields.as_object().expect("an object") {
+                pod[part][field] = value.clone();
+            }
+        }
+        Pod::of(&serde_json::from_value(pod).expect("a pod"))
+    }
+
+    fn plain() -> Pod {
+        Pod {
+            uid: Uid("u1".to_owned()),
+            namespace: "shop".to_owned(),
+            name: "web-1".to_owned(),
+            grace: Duration::from_secs(60),
+            priority: 7,
+            ending: false,
+            bare: false,
+            local_data: false,
+            volumes: false,
+        }
+    }
+
+    #[test]
+    fn what_would_be_lost_with_its_node_has_to_leave() {
+        assert_eq!(told(&json!({})), Some(plain()));
+        let bare = json!({ "metadata": { "ownerReferences": null } });
+        assert_eq!(told(&bare), Some(Pod { bare: true, ..plain() }));
+        let volumes = json!({ "spec": { "volumes": [
+            { "name": "scratch", "emptyDir": {} },
+            { "name": "data", "persistentVolumeClaim": { "claimName": "data" } },
+        ] } });
+        assert_eq!(told(&volumes), Some(Pod { local_data: true, volumes: true, ..plain() }));
+        let ending = json!({ "metadata": {
+            "deletionTimestamp": "2026-11-25T09:00:00Z", "deletionGracePeriodSeconds": 5,
+        } });
+        let grace = Duration::from_secs(5);
+        assert_eq!(told(&ending), Some(Pod { ending: true, grace, ..plain() }));
+    }
+
+    /// NTH counted a DaemonSet's pods among those to be waited for.
+    #[test]
+    fn what_ends_with_its_node_or_has_ended_stays() {
+        let owner = json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "d", "controller": true }]);
+        assert_eq!(told(&json!({ "metadata": { "ownerReferences": owner } })), None);
+        let mirror =
+            json!({ "metadata": { "annotations": { "kubernetes.io/config.mirror": "x" } } });
+        assert_eq!(told(&mirror), None);
+        for phase in ["Succeeded", "Failed"] {
+            assert_eq!(told(&json!({ "status": { "phase": phase } })), None);
+        }
     }
 }

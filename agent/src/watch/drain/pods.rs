@@ -6,12 +6,12 @@ use anyhow::Context;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
-use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
 
 use super::cluster::Cluster;
-use super::pod::{Pod, Uid};
+use super::pod::{Pod, Told, Uid};
 use super::step::Observation;
 
 /// The list is small: a node has at most a few hundred pods.
@@ -43,7 +43,8 @@ async fn follow_once(
     node: &str,
     tell: &Sender<Observation>,
 ) -> anyhow::Result<()> {
-    let pods: Api<core::Pod> = Api::all(cluster.client()?);
+    let kind = ApiResource::erase::<core::Pod>(&());
+    let pods: Api<Told> = Api::all_with(cluster.client()?, &kind);
     // Without this selector a kubelet may not list pods.
     let selector = format!("spec.nodeName={node}");
     let all = ListParams::default().fields(&selector);
@@ -87,13 +88,13 @@ async fn follow_once(
 }
 
 /// One that has finished, or stays for another reason, does not have to leave.
-fn seen(pod: &core::Pod) -> Option<Observation> {
+fn seen(pod: &Told) -> Option<Observation> {
     match Pod::of(pod) {
         Some(pod) => Some(Observation::Pod(pod)),
         None => uid(pod).map(Observation::PodGone),
     }
 }
 
-fn uid(pod: &core::Pod) -> Option<Uid> {
+fn uid(pod: &Told) -> Option<Uid> {
     pod.metadata.uid.clone().map(Uid)
 }
