@@ -73,6 +73,20 @@ pub fn count<'a>(records: impl IntoIterator<Item = &'a Value>) -> Counts {
     counts
 }
 
+/// What an instance asked for on its way in: up to its boot report, which is the last of it. What
+/// comes then is `windlass watch`'s.
+pub fn way_in(records: Vec<Value>, instance: &str) -> Vec<Value> {
+    let mut own: Vec<Value> =
+        records.into_iter().filter(|record| record["caller"] == instance).collect();
+    let is_report = |record: &Value| {
+        record["action"] == "PutObject"
+            && record["resource"].as_str().is_some_and(|it| it.ends_with("/report.json"))
+    };
+    let end = own.iter().position(is_report).map_or(own.len(), |at| at + 1);
+    own.truncate(end);
+    own
+}
+
 pub fn is_instance(record: &Value) -> bool {
     record["caller"].as_str().is_some_and(|caller| caller.starts_with("i-"))
 }

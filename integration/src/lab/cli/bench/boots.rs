@@ -71,11 +71,8 @@ impl Running {
         let mut boots = Vec::new();
         for node in &nodes {
             let report = self.report(&node.instance)?;
-            // The upload of the report is the last one.
-            let calls = self.records(since)?;
-            let calls =
-                calls.into_iter().filter(|record| record["caller"] == node.instance.as_str());
-            boots.push(Boot { report, calls: calls.collect() });
+            let calls = cost::way_in(self.records(since)?, &node.instance);
+            boots.push(Boot { report, calls });
         }
         self.terminate(&nodes)?;
         Ok(boots)

@@ -54,9 +54,7 @@ impl Summary {
             zone: status.zone.clone(),
             own_ms: report["own_ms"].as_f64(),
             ready_ms: report["ready_ms"].as_f64(),
-            calls: cost::count(
-                records.iter().filter(|record| record["caller"] == status.instance.as_str()),
-            ),
+            calls: cost::count(&cost::way_in(records.to_vec(), &status.instance)),
         };
         let by_nodes = || records.iter().filter(|record| cost::is_instance(record));
         Self {
