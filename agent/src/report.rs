@@ -4,6 +4,7 @@
 //! times count from `origin`: the moment at which the kernel started or, in a container, whose
 //! kernel started long before, PID 1.
 
+mod drain;
 mod record;
 
 use std::collections::BTreeMap;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
+pub use self::drain::{Announcement, DrainReport, LeavingPod};
 pub use self::record::{BootStep, Recorder, Running, status};
 use crate::exchange::InstanceId;
 

@@ -4,8 +4,8 @@
 use std::fmt::Write;
 
 use super::pen::{WIDTH, escape, line, page, text};
-use super::{calls, duration, end_ms, headline, notes, rows, subject, tick, ticks, title};
-use crate::report::{Outcome, Report, Step};
+use super::picture::{Picture, Row};
+use super::{duration, tick, ticks};
 
 /// Where 0 ms is; left of it are the names.
 const LEFT: f64 = 190.0;
@@ -20,6 +20,8 @@ const BAR: f64 = 16.0;
 const MIN_BAR: f64 = 2.0;
 /// An upper bound for one character of 12 px type; fonts differ.
 const CHARACTER: f64 = 6.9;
+/// Characters of 12 px type left of the axis.
+const NAME: usize = 26;
 /// Characters of 12 px type in a line of the footer.
 const FOOTER: usize = 130;
 
@@ -29,35 +31,34 @@ const STYLE: &str = ".ready{stroke:#1c7c4a;stroke-dasharray:4 3}.bracket{stroke:
 const HATCH: &str = r##"<defs><pattern id="hatch" width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)"><rect width="7" height="7" fill="#fdf3dc"/><rect width="2.2" height="7" fill="#e3b04b"/></pattern></defs>"##;
 
 /// The whole picture.
-pub fn svg(report: &Report) -> String {
-    let rows = rows(report);
-    let chart = Chart { end_ms: end_ms(report), bottom: TOP + ROW * rows.len() as f64 };
+pub fn svg(picture: &Picture) -> String {
+    let rows = &picture.rows;
+    let chart = Chart { end_ms: picture.end_ms(), bottom: TOP + ROW * rows.len() as f64 };
     let mut body = String::new();
-    header(&mut body, report);
+    header(&mut body, picture);
     chart.axis(&mut body);
-    chart.own_time(&mut body, report);
-    chart.ready(&mut body, report);
-    for (row, step) in rows.iter().enumerate() {
-        chart.step(&mut body, TOP + ROW * row as f64, step);
+    chart.own_time(&mut body, picture);
+    chart.ready(&mut body, picture);
+    for (number, row) in rows.iter().enumerate() {
+        chart.row(&mut body, TOP + ROW * number as f64, row);
     }
-    let height = footer(&mut body, report, chart.bottom + 42.0);
-    let title = format!("Boot of {}: {}", title(report), headline(report));
+    let height = footer(&mut body, picture, chart.bottom + 42.0);
+    let title = format!("{} of {}: {}", picture.of, picture.title, picture.headline);
     page(&title, STYLE, HATCH, height, &body)
 }
 
-fn header(body: &mut String, report: &Report) {
-    let tone = if report.failure.is_none() && report.ready_ms.is_some() { "good" } else { "bad" };
-    text(body, 24.0, 36.0, "title", &title(report));
-    text(body, 24.0, 57.0, "sub", &subject(report));
-    text(body, 24.0, 81.0, &format!("headline {tone}"), &headline(report));
+fn header(body: &mut String, picture: &Picture) {
+    let tone = if picture.well { "good" } else { "bad" };
+    text(body, 24.0, 36.0, "title", &picture.title);
+    text(body, 24.0, 57.0, "sub", &picture.subject);
+    text(body, 24.0, 81.0, &format!("headline {tone}"), &picture.headline);
 }
 
-/// Why it was given up and what was requested, wrapped. Returns the height of the whole picture.
-fn footer(body: &mut String, report: &Report, mut top: f64) -> f64 {
-    let why = report.failure.iter().map(|reason| ("bad", format!("Why: {reason}")));
-    let notes = report.notes.iter().map(|note| ("sub", format!("Note: {note}")));
-    let requests =
-        (!report.calls.is_empty()).then(|| ("sub", format!("Requests: {}", calls(report))));
+/// Why it is no success and what was requested, wrapped. Returns the height of the whole picture.
+fn footer(body: &mut String, picture: &Picture, mut top: f64) -> f64 {
+    let why = picture.why.iter().map(|reason| ("bad", format!("Why: {reason}")));
+    let notes = picture.notes.iter().map(|note| ("sub", format!("Note: {note}")));
+    let requests = picture.requests.iter().map(|said| ("sub", format!("Requests: {said}")));
     for (class, said) in why.chain(notes).chain(requests) {
         for line in wrap(&said, FOOTER) {
             text(body, 24.0, top, class, &line);
@@ -86,8 +87,8 @@ impl Chart {
     }
 
     /// A bracket over our own time, with its length.
-    fn own_time(&self, body: &mut String, report: &Report) {
-        let (Some(start), Some(own)) = (report.started_ms, report.own_ms) else { return };
+    fn own_time(&self, body: &mut String, picture: &Picture) {
+        let Some((start, own)) = picture.own else { return };
         let (from, to, y) = (self.x(start), self.x(start + own), AXIS + 26.0);
         let _ =
             writeln!(body, r#"<path class="bracket" d="M{from:.1} {:.1}v-8H{to:.1}v8"/>"#, y + 8.0);
@@ -95,32 +96,32 @@ impl Chart {
         self.beside(body, (from, to), y + 5.0, &label, "own");
     }
 
-    fn ready(&self, body: &mut String, report: &Report) {
-        let Some(ready) = report.ready_ms else { return };
+    fn ready(&self, body: &mut String, picture: &Picture) {
+        let Some(ready) = picture.ready_ms else { return };
         let x = self.x(ready);
         line(body, "ready", (x, AXIS + 6.0), (x, self.bottom));
         let label = format!("Ready: {}", duration(ready));
         text(body, x.min(RIGHT - 30.0), self.bottom + 15.0, "good middle", &label);
     }
 
-    fn step(&self, body: &mut String, top: f64, step: &Step) {
-        let from = self.x(step.start_ms).min(RIGHT - MIN_BAR);
-        let to = self.x(step.end_ms).max(from + MIN_BAR);
-        let class = match (step.outcome, &step.waited_for) {
-            (Outcome::Failed, _) => "failed",
-            (_, Some(_)) => "wait",
-            (_, None) => "work",
+    fn row(&self, body: &mut String, top: f64, row: &Row) {
+        let from = self.x(row.start_ms).min(RIGHT - MIN_BAR);
+        let to = self.x(row.end_ms).max(from + MIN_BAR);
+        let class = match (row.failed, row.waited) {
+            (true, _) => "failed",
+            (false, true) => "wait",
+            (false, false) => "work",
         };
         let base = top + ROW / 2.0 + 4.0;
-        let length = duration(step.end_ms - step.start_ms);
-        let said = [vec![length], notes(step)].concat().join(", ");
-        text(body, LEFT - 12.0, base, "name", &step.name);
+        let length = vec![duration(row.end_ms - row.start_ms)];
+        let said = [length, row.notes.clone()].concat().join(", ");
+        text(body, LEFT - 12.0, base, "name", &shortened(&row.name));
         let _ = writeln!(
             body,
             r#"<rect class="{class}" x="{from:.1}" y="{:.1}" width="{:.1}" height="{BAR}" rx="2"><title>{}</title></rect>"#,
             top + (ROW - BAR) / 2.0,
             to - from,
-            escape(&[&step.name, &said, &step.detail].map(String::as_str).join("\n")),
+            escape(&[&row.name, &said, &row.detail].map(String::as_str).join("\n")),
         );
         self.beside(body, (from, to), base, &said, if class == "wait" { "" } else { "inside" });
     }
@@ -137,6 +138,14 @@ impl Chart {
             plate(body, ((from + to) / 2.0, y), width, inside != "inside");
             text(body, (from + to) / 2.0, y, &format!("middle {inside}"), said);
         }
+    }
+}
+
+/// As much of a name as there is room for: its end tells pods apart.
+fn shortened(name: &str) -> String {
+    match name.chars().count().checked_sub(NAME) {
+        None | Some(0) => name.to_owned(),
+        Some(over) => format!("…{}", name.chars().skip(over + 1).collect::<String>()),
     }
 }
 
@@ -169,25 +178,33 @@ fn wrap(said: &str, width: usize) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{boot, failed};
+    use super::super::boot::tests::{boot, failed};
     use super::*;
 
     #[test]
     fn a_boot_is_drawn_the_same_every_time() {
-        assert_eq!(svg(&boot()), include_str!("testdata/boot.svg"));
+        assert_eq!(svg(&Picture::from(&boot())), include_str!("testdata/boot.svg"));
     }
 
     #[test]
     fn what_a_reason_says_cannot_break_the_picture() {
-        let drawn = svg(&failed());
+        let drawn = svg(&Picture::from(&failed()));
         assert!(drawn.contains("&amp; may &lt;not&gt; join"), "{drawn}");
         assert!(!drawn.contains("<not>"), "{drawn}");
     }
 
     #[test]
+    fn a_long_name_keeps_its_end() {
+        assert_eq!(shortened("shop/web-1"), "shop/web-1");
+        assert_eq!(shortened("production/checkout-7d9f8b6c5-x2v8q"), "…/checkout-7d9f8b6c5-x2v8q");
+    }
+
+    #[test]
     fn every_bar_is_inside_the_chart_and_visible() {
         for report in [boot(), failed()] {
-            for bar in svg(&report).lines().filter(|line| line.starts_with("<rect class=")) {
+            for bar in
+                svg(&Picture::from(&report)).lines().filter(|line| line.starts_with("<rect class="))
+            {
                 let number = |name: &str| -> f64 {
                     let (_, rest) = bar.split_once(&format!(" {name}=\"")).expect(name);
                     rest.split('"').next().expect(name).parse().expect(name)

@@ -1,7 +1,7 @@
 //! The time line in a terminal: a line a step, its bar where and as long as the step was.
 
-use super::{calls, duration, end_ms, headline, notes, rows, subject, tick, ticks, title};
-use crate::report::{Outcome, Report, Step};
+use super::picture::{Picture, Row};
+use super::{duration, tick, ticks};
 
 /// What the terminal can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,25 +16,24 @@ const MIN_BAR: usize = 20;
 /// Eighths of a column, as the block elements of Unicode have them.
 const EIGHTHS: [&str; 8] = ["", "▏", "▎", "▍", "▌", "▋", "▊", "▉"];
 
-/// The whole report, with line ends. Bars of our own work are solid, of waiting shaded.
-pub fn terminal(report: &Report, style: Style) -> String {
-    let canvas = Canvas::of(report, style);
-    let outcome = paint(&headline(report), headline_colour(report), style);
-    let mut lines =
-        vec![format!("{}  {outcome}", paint(&title(report), BOLD, style)), subject(report)];
-    if let Some(reason) = &report.failure {
-        lines.push(format!("why  {reason}"));
-    }
+/// The whole picture, with line ends. Bars of our own work are solid, of waiting shaded.
+pub fn terminal(picture: &Picture, style: Style) -> String {
+    let canvas = Canvas::of(picture, style);
+    let tone = if picture.well { GREEN } else { RED };
+    let headline = paint(&picture.headline, tone, style);
+    let mut lines = vec![
+        format!("{}  {headline}", paint(&picture.title, BOLD, style)),
+        picture.subject.clone(),
+    ];
+    lines.extend(picture.why.iter().map(|reason| format!("why  {reason}")));
     lines.extend([String::new(), canvas.axis()]);
-    lines.extend(rows(report).iter().map(|step| canvas.line(step)));
+    lines.extend(picture.rows.iter().map(|row| canvas.line(row)));
     lines.push(String::new());
-    lines.extend(report.notes.iter().map(|note| format!("note      {note}")));
-    if let Some(own) = report.own_ms {
+    lines.extend(picture.notes.iter().map(|note| format!("note      {note}")));
+    if let Some((_, own)) = picture.own {
         lines.push(format!("own time  {} until kubelet was requested", duration(own)));
     }
-    if !report.calls.is_empty() {
-        lines.push(format!("requests  {}", calls(report)));
-    }
+    lines.extend(picture.requests.iter().map(|said| format!("requests  {said}")));
     lines.join("\n") + "\n"
 }
 
@@ -50,14 +49,13 @@ struct Canvas {
 const DURATION: usize = 8;
 
 impl Canvas {
-    fn of(report: &Report, style: Style) -> Self {
-        let longest = |lengths: &mut dyn Iterator<Item = usize>| lengths.max().unwrap_or(0);
-        let rows = rows(report);
-        let name = longest(&mut rows.iter().map(|step| step.name.chars().count()));
-        let note = longest(&mut rows.iter().map(|step| notes(step).join(", ").chars().count()));
+    fn of(picture: &Picture, style: Style) -> Self {
+        let longest = |length: fn(&Row) -> usize| picture.rows.iter().map(length).max();
+        let name = longest(|row| row.name.chars().count()).unwrap_or(0);
+        let note = longest(|row| row.notes.join(", ").chars().count()).unwrap_or(0);
         let taken = name + DURATION + note + 6;
         let bar = style.width.saturating_sub(taken).max(MIN_BAR);
-        Self { style, end_ms: end_ms(report), name, bar }
+        Self { style, end_ms: picture.end_ms(), name, bar }
     }
 
     /// Tick labels, each beginning above its place.
@@ -76,23 +74,21 @@ impl Canvas {
         paint(&line, DIM, self.style)
     }
 
-    fn line(&self, step: &Step) -> String {
-        let start = self.column(step.start_ms).floor();
+    fn line(&self, row: &Row) -> String {
+        let start = self.column(row.start_ms).floor();
         let start = start.min(self.bar as f64 - 1.0);
-        let cells = self.column(step.end_ms - step.start_ms).max(0.125);
-        let bar = match step.waited_for {
-            Some(_) => "░".repeat(cells.round().max(1.0) as usize),
-            None => solid(cells),
-        };
+        let cells = self.column(row.end_ms - row.start_ms).max(0.125);
+        let bar =
+            if row.waited { "░".repeat(cells.round().max(1.0) as usize) } else { solid(cells) };
         let rest = self.bar.saturating_sub(start as usize + bar.chars().count());
-        let bar = paint(&bar, bar_colour(step), self.style);
+        let bar = paint(&bar, bar_colour(row), self.style);
         let line = format!(
             "{:<name$}  {:before$}{bar}{:rest$} {:>DURATION$}  {}",
-            step.name,
+            row.name,
             "",
             "",
-            duration(step.end_ms - step.start_ms),
-            notes(step).join(", "),
+            duration(row.end_ms - row.start_ms),
+            row.notes.join(", "),
             name = self.name,
             before = start as usize,
         );
@@ -116,18 +112,11 @@ const GREEN: &str = "32";
 const YELLOW: &str = "33";
 const CYAN: &str = "36";
 
-fn bar_colour(step: &Step) -> &'static str {
-    match (step.outcome, &step.waited_for) {
-        (Outcome::Failed, _) => RED,
-        (_, Some(_)) => YELLOW,
-        (_, None) => CYAN,
-    }
-}
-
-fn headline_colour(report: &Report) -> &'static str {
-    match (&report.failure, report.ready_ms) {
-        (None, Some(_)) => GREEN,
-        _ => RED,
+fn bar_colour(row: &Row) -> &'static str {
+    match (row.failed, row.waited) {
+        (true, _) => RED,
+        (false, true) => YELLOW,
+        (false, false) => CYAN,
     }
 }
 
@@ -142,24 +131,24 @@ fn paint(text: &str, code: &str, style: Style) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{boot, failed};
+    use super::super::boot::tests::{boot, failed};
     use super::*;
 
     const PLAIN: Style = Style { width: 100, colour: false };
 
     #[test]
     fn a_boot_reads_as_a_time_line() {
-        assert_eq!(terminal(&boot(), PLAIN), include_str!("testdata/boot.txt"));
+        assert_eq!(terminal(&Picture::from(&boot()), PLAIN), include_str!("testdata/boot.txt"));
     }
 
     #[test]
     fn a_boot_that_was_given_up_says_why_first() {
-        assert_eq!(terminal(&failed(), PLAIN), include_str!("testdata/failed.txt"));
+        assert_eq!(terminal(&Picture::from(&failed()), PLAIN), include_str!("testdata/failed.txt"));
     }
 
     #[test]
     fn no_line_of_the_time_line_is_wider_than_the_terminal() {
-        let drawn = terminal(&boot(), PLAIN);
+        let drawn = terminal(&Picture::from(&boot()), PLAIN);
         let bars = drawn.lines().skip(3).take(12);
         assert_eq!(
             bars.clone().filter(|line| line.chars().count() > PLAIN.width).count(),
@@ -170,7 +159,7 @@ mod tests {
 
     #[test]
     fn colour_changes_nothing_but_colour() {
-        let coloured = terminal(&boot(), Style { colour: true, ..PLAIN });
+        let coloured = terminal(&Picture::from(&boot()), Style { colour: true, ..PLAIN });
         let mut plain = String::new();
         let mut escape = false;
         for c in coloured.chars() {
@@ -181,6 +170,6 @@ mod tests {
                 _ => {}
             }
         }
-        assert_eq!(plain, terminal(&boot(), PLAIN));
+        assert_eq!(plain, terminal(&Picture::from(&boot()), PLAIN));
     }
 }
