@@ -10,16 +10,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use aws_smithy_async::rt::sleep::TokioSleep;
-use aws_smithy_runtime::client::orchestrator::operation::Operation;
 use aws_smithy_runtime_api::box_error::BoxError;
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::http::{HttpConnector, SharedHttpConnector};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_types::body::SdkBody;
+use http_body_util::BodyExt;
 use tokio::sync::Mutex;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::Chain;
-use super::Wire;
+use super::plain;
+use super::{Chain, Wire};
 
 /// The service's address, the same on every instance; IPv6 has another that is off by default.
 pub(super) const HOST: &str = "169.254.169.254";
@@ -40,7 +40,7 @@ pub struct Imds(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    operation: Operation<Attempt, Answer, fmt::Error>,
+    connector: SharedHttpConnector,
     token: Mutex<Option<String>>,
 }
 
@@ -70,19 +70,8 @@ pub enum Trouble {
 impl Imds {
     /// A client that has not asked anything yet.
     pub fn new(wire: &Wire) -> Self {
-        let operation = Operation::builder()
-            .service_name("imds")
-            .operation_name("metadata")
-            .http_client(wire.http.clone())
-            .time_source(wire.time.clone())
-            .sleep_impl(TokioSleep::new())
-            .endpoint_url(&format!("http://{HOST}"))
-            .no_auth()
-            .no_retry()
-            .serializer(|attempt: Attempt| attempt.request())
-            .deserializer(|response: &HttpResponse| Ok(Answer::of(response)))
-            .build();
-        Self(Arc::new(Inner { operation, token: Mutex::new(None) }))
+        let connector = plain::connector(&wire.http);
+        Self(Arc::new(Inner { connector, token: Mutex::new(None) }))
     }
 
     /// What lies under `/latest/PATH`; `None` where there is nothing (404).
@@ -138,15 +127,21 @@ impl Imds {
     }
 
     async fn once(&self, ask: &Ask, earlier: u32) -> Result<Answer, Trouble> {
-        let ask = Attempt { ask: ask.clone(), earlier };
-        match timeout(ATTEMPT, self.0.operation.invoke(ask)).await {
+        match timeout(ATTEMPT, self.answer(ask, earlier)).await {
             Ok(Ok(answer)) if matches!(answer.status, 429 | 500..) => {
                 Err(Trouble::Busy(answer.status))
             }
             Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(Trouble::Unreachable(Chain(error).to_string())),
+            Ok(Err(error)) => Err(Trouble::Unreachable(Chain(&*error).to_string())),
             Err(_) => Err(Trouble::Nothing),
         }
+    }
+
+    async fn answer(&self, ask: &Ask, earlier: u32) -> Result<Answer, BoxError> {
+        let response = self.0.connector.call(ask.request(earlier)?).await?;
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await?.to_bytes().to_vec();
+        Ok(Answer { status, body })
     }
 }
 
@@ -200,23 +195,17 @@ impl fmt::Display for Ask {
     }
 }
 
-/// A request, and how often it was sent before.
-#[derive(Clone, Debug)]
-struct Attempt {
-    ask: Ask,
-    earlier: u32,
-}
-
-impl Attempt {
-    fn request(&self) -> Result<HttpRequest, BoxError> {
-        let request = match &self.ask {
-            Ask::Token => http::Request::put("/latest/api/token")
+impl Ask {
+    /// `earlier` is how often it was sent before.
+    fn request(&self, earlier: u32) -> Result<HttpRequest, BoxError> {
+        let request = match self {
+            Self::Token => http::Request::put(format!("http://{HOST}/latest/api/token"))
                 .header("x-aws-ec2-metadata-token-ttl-seconds", TOKEN_TTL_SECONDS),
-            Ask::Get { path, token } => http::Request::get(format!("/latest/{path}"))
+            Self::Get { path, token } => http::Request::get(format!("http://{HOST}/latest/{path}"))
                 .header("x-aws-ec2-metadata-token", token),
         };
         // As the SDK numbers its own, for whoever counts.
-        let number = format!("attempt={}", self.earlier + 1);
+        let number = format!("attempt={}", earlier + 1);
         let request = request.header("amz-sdk-request", number).body(SdkBody::empty())?;
         Ok(request.try_into()?)
     }
@@ -227,11 +216,4 @@ impl Attempt {
 struct Answer {
     status: u16,
     body: Vec<u8>,
-}
-
-impl Answer {
-    fn of(response: &HttpResponse) -> Self {
-        let body = response.body().bytes().unwrap_or_default().to_vec();
-        Self { status: response.status().as_u16(), body }
-    }
 }
