@@ -152,6 +152,11 @@ impl Keys {
         format!("{}/nodes/{of}/report.json", self.cluster)
     }
 
+    /// How one instance left.
+    pub fn drain(&self, of: &UserId) -> String {
+        format!("{}/nodes/{of}/drain.json", self.cluster)
+    }
+
     /// Every pod CIDR that is held.
     pub fn leases(&self) -> String {
         format!("{}/leases.json", self.cluster)

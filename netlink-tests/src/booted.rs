@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use windlass::boot::ensure_kept;
+use windlass::boot::{Mailbox, ensure_kept};
 use windlass::config::NodeConfig;
 use windlass::exchange::Grant;
 use windlass::facts::{Facts, Host};
@@ -104,7 +104,10 @@ impl Booted {
         fs::create_dir_all(&revisions).expect("a folder");
         fs::write(revisions.join(format!("{hash}.toml")), REVISION).expect("written");
         let hash = hash.parse().expect("a hash");
-        ensure_kept(&self.machine, &self.facts, &hash, &self.grant.pod_cidrs).expect("kept");
+        let user = "AROAEXAMPLE:i-0123456789abcdef0".parse().expect("a user id");
+        let mailbox = Mailbox { bucket: "acme-kubernetes".to_owned(), user };
+        let cidrs = &self.grant.pod_cidrs;
+        ensure_kept(&self.machine, &self.facts, &hash, cidrs, &mailbox).expect("kept");
     }
 
     pub fn path(&self, of: impl AsRef<Path>) -> PathBuf {

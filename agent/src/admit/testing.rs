@@ -8,7 +8,7 @@ use time::macros::datetime;
 use crate::client::ec2::{Instance, Route, RouteTable, State, Target};
 use crate::config::{
     Admission, Api, Boot, Cluster, Drain, Hooks, Kubelet, MaxPods, Network, Node, NodeConfig,
-    NodeNames, Registry, ReservedFormula, Role,
+    NodeNames, Registry, ReservedFormula, Role, Watch,
 };
 use crate::exchange::Request;
 use crate::pki::{PrivateKey, Subject};
@@ -93,6 +93,7 @@ pub fn config() -> NodeConfig {
         },
         boot: Boot { deadline: Duration::from_secs(300) },
         drain: Drain::default(),
+        watch: Watch::default(),
     }
 }
 

@@ -12,8 +12,10 @@ use super::configuration;
 use crate::cli::Failure;
 use crate::config::{NodeConfig, Sha256Hex};
 use crate::converge::{Ensured, ensure_file};
+use crate::exchange::UserId;
 use crate::facts::Facts;
 use crate::host::Machine;
+use crate::plan::node;
 
 /// Where it is kept.
 pub const BASIS: &str = "/var/lib/windlass/basis.json";
@@ -32,6 +34,15 @@ pub struct Basis {
     pub config: NodeConfig,
     /// As they were granted.
     pub pod_cidrs: Vec<IpNet>,
+    pub mailbox: Mailbox,
+}
+
+/// Where this instance writes what it has to report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mailbox {
+    pub bucket: String,
+    /// Who it is there.
+    pub user: UserId,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -40,6 +51,7 @@ struct Written {
     /// The configuration revision.
     revision: Sha256Hex,
     pod_cidrs: Vec<IpNet>,
+    mailbox: Mailbox,
     facts: Facts,
 }
 
@@ -49,6 +61,7 @@ pub fn ensure_kept(
     facts: &Facts,
     revision: &Sha256Hex,
     pod_cidrs: &[IpNet],
+    mailbox: &Mailbox,
 ) -> anyhow::Result<Ensured> {
     let mut facts = facts.clone();
     // Of that moment only: a boot that is repeated in another one has the same basis.
@@ -57,12 +70,18 @@ pub fn ensure_kept(
         version: VERSION,
         revision: revision.clone(),
         pod_cidrs: pod_cidrs.to_vec(),
+        mailbox: mailbox.clone(),
         facts,
     };
     ensure_file(machine, BASIS, 0o644, &serde_json::to_vec_pretty(&written)?)
 }
 
 impl Basis {
+    /// What the Node is called.
+    pub fn node_name(&self) -> String {
+        node::name(self.facts.instance.launched(), self.config.cluster.node_names)
+    }
+
     /// What the last boot left. Where that is nothing, or nothing that can be used, only another
     /// boot helps.
     pub fn kept(machine: &Machine) -> Result<Self, Failure> {
@@ -82,7 +101,8 @@ impl Basis {
             of_no_use(anyhow!("{BASIS} names a revision that is not in {file}, or not whole there"))
         })?;
         let config = NodeConfig::parse(&text)?;
-        Ok(Self { facts: written.facts, config, pod_cidrs: written.pod_cidrs })
+        let Written { facts, pod_cidrs, mailbox, .. } = written;
+        Ok(Self { facts, config, pod_cidrs, mailbox })
     }
 }
 
@@ -112,6 +132,11 @@ mod tests {
         (facts, NodeConfig::parse(&text).expect("a revision"), hash)
     }
 
+    fn mailbox() -> Mailbox {
+        let user = "AROAEXAMPLE:i-0123456789abcdef0".parse().expect("a user id");
+        Mailbox { bucket: "acme-kubernetes".to_owned(), user }
+    }
+
     fn said(machine: &Machine) -> String {
         match Basis::kept(machine) {
             Err(Failure::Configuration(error)) => format!("{error:#}"),
@@ -125,13 +150,15 @@ mod tests {
         let (mut facts, config, revision) = booted(&machine);
         let pod_cidrs = vec!["10.64.3.0/24".parse().expect("a CIDR")];
         facts.instance.lifecycle_state = Some("Pending:Wait".to_owned());
-        let kept = ensure_kept(&machine, &facts, &revision, &pod_cidrs).expect("written");
+        let kept =
+            ensure_kept(&machine, &facts, &revision, &pod_cidrs, &mailbox()).expect("written");
         facts.instance.lifecycle_state = Some("InService".to_owned());
-        let again = ensure_kept(&machine, &facts, &revision, &pod_cidrs).expect("the same");
+        let again =
+            ensure_kept(&machine, &facts, &revision, &pod_cidrs, &mailbox()).expect("the same");
         assert_eq!((kept, again), (Ensured::Changed, Ensured::Unchanged));
         facts.instance.lifecycle_state = None;
         let basis = Basis::kept(&machine).expect("a basis");
-        assert_eq!(basis, Basis { facts, config, pod_cidrs });
+        assert_eq!(basis, Basis { facts, config, pod_cidrs, mailbox: mailbox() });
     }
 
     #[test]
@@ -146,7 +173,7 @@ mod tests {
     fn what_cannot_be_used_is_named() {
         let (_scratch, machine) = Scratch::new("basis-broken");
         let (facts, _, revision) = booted(&machine);
-        ensure_kept(&machine, &facts, &revision, &[]).expect("written");
+        ensure_kept(&machine, &facts, &revision, &[], &mailbox()).expect("written");
         let text = machine.read_text(BASIS).expect("read").expect("there");
         let put = |text: &str| std::fs::write(machine.path(BASIS), text).expect("written");
 

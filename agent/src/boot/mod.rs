@@ -27,7 +27,7 @@ use tokio::try_join;
 use tracing::Instrument;
 use tracing::field::Empty;
 
-pub use self::basis::{BASIS, Basis, ensure_kept};
+pub use self::basis::{BASIS, Basis, Mailbox, ensure_kept};
 pub use self::foresee::{Foreseen, foresee};
 
 use self::configuration::Revision;
@@ -117,7 +117,7 @@ struct Candidate {
     config: NodeConfig,
     revision: Revision,
     node: String,
-    user: UserId,
+    mailbox: Mailbox,
     key: PrivateKey,
     now: OffsetDateTime,
 }

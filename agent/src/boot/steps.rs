@@ -16,7 +16,7 @@ use super::admission::{self, Asking};
 use super::configuration::{self, Revision};
 use super::ready::{self, Waiting};
 use super::stop::{Deadline, Stop};
-use super::{Aws, BASIS, Boot, Candidate, Done, Known, Running};
+use super::{Aws, BASIS, Boot, Candidate, Done, Known, Mailbox, Running};
 use super::{end, ensure_kept, identity, ipv6, own_admission};
 use crate::client::credentials::RoleCredentials;
 use crate::client::imds::Imds;
@@ -131,8 +131,9 @@ impl Boot {
             _ => sts::user_id(sdk).await?,
         };
         known.mailbox = Some((store.clone(), user.clone()));
+        let mailbox = Mailbox { bucket: store.bucket().to_owned(), user };
         let now = OffsetDateTime::from(self.wire.time.now());
-        Ok(Candidate { facts, config, revision, node, user, key, now })
+        Ok(Candidate { facts, config, revision, node, mailbox, key, now })
     }
 
     /// A worker asks and waits. A control-plane node may read the CA's key: it signs where a worker
@@ -144,11 +145,11 @@ impl Boot {
         deadline: Deadline,
     ) -> Result<Grant, Stop> {
         let keys = Keys::of(&candidate.config.cluster.name);
-        let Candidate { user, revision, key, .. } = candidate;
+        let Candidate { mailbox, revision, key, .. } = candidate;
         let asking = Asking {
             store: aws.store,
             keys: &keys,
-            user,
+            user: &mailbox.user,
             revision,
             key,
             wanted: candidate.wanted(),
@@ -215,7 +216,9 @@ impl Boot {
     async fn keep_basis(&self, candidate: &Candidate, grant: &Grant) -> anyhow::Result<Changes> {
         let (machine, facts) = (self.machine.clone(), candidate.facts.clone());
         let (revision, pod_cidrs) = (candidate.revision.hash.clone(), grant.pod_cidrs.clone());
-        let keeping = spawn_blocking(move || ensure_kept(&machine, &facts, &revision, &pod_cidrs));
+        let mailbox = candidate.mailbox.clone();
+        let keeping =
+            spawn_blocking(move || ensure_kept(&machine, &facts, &revision, &pod_cidrs, &mailbox));
         let mut changes = Changes::default();
         changes.add(keeping.await??, || BASIS.to_owned());
         Ok(changes)

@@ -6,13 +6,17 @@ pub mod boot;
 pub mod cluster;
 pub mod completions;
 pub mod config_check;
+pub mod drain;
 pub mod kubeconfig;
+pub mod kubernetes;
 pub mod logging;
 pub mod nodes;
 pub mod output;
 pub mod plan;
 pub mod report;
+pub mod status;
 pub mod target;
+pub mod uncordon;
 pub mod watch;
 
 use std::process::ExitCode;
@@ -28,11 +32,14 @@ pub enum Command {
     Boot(boot::Args),
     Admit(admit::Args),
     Watch(watch::Args),
+    Status(status::Args),
     Plan(plan::Args),
     Bake(bake::Args),
     Cluster(cluster::Args),
     Nodes(nodes::Args),
     Report(report::Args),
+    Drain(drain::Args),
+    Uncordon(uncordon::Args),
     Kubeconfig(kubeconfig::Args),
     Config(config_check::Args),
     Completions(completions::Args),
@@ -47,10 +54,13 @@ impl Command {
             Self::Plan(args) => Box::pin(plan::run(args)).await,
             Self::Admit(args) => Box::pin(admit::run(args)).await,
             Self::Watch(args) => Box::pin(watch::run(args)).await,
+            Self::Status(args) => Box::pin(status::run(args)).await,
             Self::Bake(args) => bake::run(args).await,
             Self::Cluster(args) => Box::pin(cluster::run(args)).await,
             Self::Nodes(args) => Box::pin(nodes::run(args)).await,
             Self::Report(args) => Box::pin(report::run(args)).await,
+            Self::Drain(args) => Box::pin(drain::run(args)).await,
+            Self::Uncordon(args) => Box::pin(uncordon::run(args)).await,
             Self::Kubeconfig(args) => Box::pin(kubeconfig::run(args)).await,
             Self::Config(args) => Box::pin(config_check::run(args)).await,
             Self::Completions(args) => completions::run(args),

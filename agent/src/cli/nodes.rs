@@ -1,10 +1,7 @@
 //! `windlass nodes`: every instance of a cluster, and why it is not a Ready node.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::Duration;
-
-use anyhow::Context;
 
 use super::output::{Output, table};
 use super::target::{Connection, Target};
@@ -15,7 +12,6 @@ use crate::operator::kubernetes::{self, KubeNode};
 use crate::operator::nodes::{self, Known};
 use crate::operator::revisions::short;
 use crate::operator::rows::{self, GrantState, Row};
-use crate::operator::{Hinted, kubeconfig};
 
 /// An API server that is away must not keep the rest from being seen.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -70,16 +66,8 @@ async fn ask_api_server(connection: &Connection, known: &mut Known) {
 async fn kubernetes_nodes(
     connection: &Connection,
 ) -> anyhow::Result<BTreeMap<InstanceId, KubeNode>> {
-    let name = &connection.cluster.name;
-    let (paths, home) = (std::env::var("KUBECONFIG").ok(), std::env::var("HOME").ok());
-    let file = kubeconfig::file_for(paths.as_deref(), home.as_deref().map(Path::new), name)?;
-    if !file.exists() {
-        let message = format!("there is no kubeconfig {}", file.display());
-        return Err(Hinted { message, hint: "`windlass kubeconfig` makes one".into() }.into());
-    }
-    let text = std::fs::read_to_string(&file);
-    let text = text.with_context(|| format!("reading {}", file.display()))?;
-    kubernetes::nodes(kubernetes::client(&connection.wire, &text, name)?).await
+    let client = super::kubernetes::client(&connection.wire, &connection.cluster.name)?;
+    kubernetes::nodes(client).await
 }
 
 fn text(rows: &[Row]) -> String {

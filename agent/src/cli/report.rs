@@ -1,23 +1,27 @@
-//! `windlass report`: what one node did at boot, as a picture.
+//! `windlass report`: how one node came and went, as a picture.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
+use serde::Serialize;
 
 use super::target::Target;
 use super::{Failure, output};
-use crate::drawing;
-use crate::operator::reports;
-use crate::report::Report;
+use crate::drawing::{self, Picture};
+use crate::operator::reports::{self, Reports};
+use crate::report::{DrainReport, Report};
 
-/// Show what a node did at boot: a time line, a picture, or the numbers.
+/// Show what a node did at boot and how it left: a time line, a picture, or the numbers.
 ///
-/// The time line is for the terminal: solid bars are the node's own work, shaded ones waiting.
+/// The time line is for the terminal: solid bars are the node's own work, shaded ones waiting. Without
+/// `--drain` the terminal shows the boot, and below it the drain if there was one.
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   windlass report i-0123456789abcdef0
   windlass report ip-10-0-1-5.eu-west-1.compute.internal --svg boot.svg
   windlass report i-0123456789abcdef0 --json | jq '.steps[] | select(.retries)'
+  windlass report i-0123456789abcdef0 --drain --svg drain.svg
+  windlass report i-0123456789abcdef0 --drain --json | jq '.pods[] | select(.refusals)'
   windlass report --from report.json                 a report that was kept as a file")]
 pub struct Args {
     /// The instance's id or the Node's name.
@@ -25,6 +29,9 @@ pub struct Args {
     node: Option<String>,
     #[command(flatten)]
     target: Target,
+    /// How it left, instead of how it came.
+    #[arg(long)]
+    drain: bool,
     /// Draw the picture (SVG) into this file, `-` for standard output.
     #[arg(long, value_name = "FILE")]
     svg: Option<PathBuf>,
@@ -38,27 +45,61 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let report = match (&args.from, &args.node) {
-        (Some(file), _) => read(file)?,
+    let found = match (&args.from, &args.node) {
+        (Some(file), _) => read(file, args.drain)?,
         (None, node) => {
             let connection = args.target.connect().await?;
             reports::find(&connection.cluster, node.as_deref().unwrap_or_default()).await?
         }
     };
-    match &args.svg {
-        Some(file) if file.as_os_str() == "-" => output::print(&drawing::svg(&report))?,
-        Some(file) => {
-            let written = std::fs::write(file, drawing::svg(&report));
-            written.with_context(|| format!("writing {}", file.display()))?;
-            tracing::info!("drew {}", file.display());
+    let missing =
+        |what: &str| anyhow!("{} has no {what} report", args.node.as_deref().unwrap_or("it"));
+    match (args.drain, args.svg.is_some() || args.json) {
+        (true, _) => args.show(&found.drain.ok_or_else(|| missing("drain"))?)?,
+        (false, true) => args.show(&found.boot.ok_or_else(|| missing("boot"))?)?,
+        (false, false) => {
+            let boot = found.boot.as_ref().map(Picture::from);
+            let drain = found.drain.as_ref().map(Picture::from);
+            let pictures = boot.iter().chain(&drain);
+            let drawn = pictures.map(|picture| drawing::terminal(picture, output::style()));
+            output::print(&drawn.collect::<Vec<_>>().join("\n"))?;
         }
-        None if args.json => output::json(&report)?,
-        None => output::print(&drawing::terminal(&report, output::style()))?,
     }
     Ok(())
 }
 
-fn read(file: &PathBuf) -> anyhow::Result<Report> {
+impl Args {
+    /// One report, as it was asked for.
+    fn show<T: Serialize>(&self, report: &T) -> anyhow::Result<()>
+    where
+        for<'a> Picture: From<&'a T>,
+    {
+        if self.json {
+            return output::json(report);
+        }
+        let picture = Picture::from(report);
+        match &self.svg {
+            None => output::print(&drawing::terminal(&picture, output::style())),
+            Some(file) if file.as_os_str() == "-" => output::print(&drawing::svg(&picture)),
+            Some(file) => {
+                let written = std::fs::write(file, drawing::svg(&picture));
+                written.with_context(|| format!("writing {}", file.display()))?;
+                tracing::info!("drew {}", file.display());
+                Ok(())
+            }
+        }
+    }
+}
+
+fn read(file: &Path, drain: bool) -> anyhow::Result<Reports> {
     let text = std::fs::read(file).with_context(|| format!("reading {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is no boot report", file.display()))
+    let what = if drain { "drain" } else { "boot" };
+    let none = || format!("{} is no {what} report", file.display());
+    let (mut found, text) = (Reports::default(), text.as_slice());
+    if drain {
+        found.drain = Some(serde_json::from_slice::<DrainReport>(text).with_context(none)?);
+    } else {
+        found.boot = Some(serde_json::from_slice::<Report>(text).with_context(none)?);
+    }
+    Ok(found)
 }

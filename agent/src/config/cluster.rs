@@ -9,8 +9,8 @@ use super::problems::Problems;
 use super::raw::{self, Section};
 use super::sections::{self, Limits};
 use super::{
-    Admission, Api, Boot, Cluster, Drain, Hooks, Kubelet, Network, Node, NodeConfig, Registry, api,
-    kubelet, labels, network, rules,
+    Admission, Api, Boot, Cluster, Drain, Hooks, Kubelet, Network, Node, NodeConfig, Registry,
+    Watch, api, kubelet, labels, network, rules, watch,
 };
 
 /// A whole `cluster.toml`, validated.
@@ -44,6 +44,7 @@ struct Group {
     hooks: Hooks,
     boot: Boot,
     drain: Drain,
+    watch: Watch,
 }
 
 impl ClusterFile {
@@ -77,6 +78,7 @@ impl ClusterFile {
                 hooks: group.hooks,
                 boot: group.boot,
                 drain: group.drain,
+                watch: group.watch,
             };
             (name.clone(), config)
         };
@@ -90,6 +92,7 @@ struct Shared {
     kubelet: Kubelet,
     boot: Boot,
     drain: Drain,
+    watch: Watch,
 }
 
 fn read(root: &Section<'_>) -> Option<ClusterFile> {
@@ -104,10 +107,11 @@ fn read(root: &Section<'_>) -> Option<ClusterFile> {
     let kubelet = root.table("kubelet", |table| kubelet::read(table, Kubelet::default()));
     let boot = root.table("boot", |table| sections::boot(table, Boot::default()));
     let drain = root.table("drain", |table| sections::drain(table, Drain::default()));
+    let watch = root.table("watch", |table| watch::read(table, Watch::default()));
     let groups_at = root.required("groups", "a table `[groups.NAME]` for each group");
-    let shared = match (limits, kubelet.clone(), boot.clone(), drain.clone()) {
-        (Some(limits), Some(kubelet), Some(boot), Some(drain)) => {
-            Some(Shared { limits, kubelet, boot, drain })
+    let shared = match (limits, kubelet, boot, drain, watch) {
+        (Some(limits), Some(kubelet), Some(boot), Some(drain), Some(watch)) => {
+            Some(Shared { limits, kubelet, boot, drain, watch })
         }
         _ => None,
     };
@@ -159,6 +163,8 @@ fn read_group(section: &Section<'_>, shared: Option<&Shared>) -> Option<Group> {
     let boot = section.table("boot", |table| sections::boot(table, boot));
     let drain = shared.map(|shared| shared.drain.clone()).unwrap_or_default();
     let drain = section.table("drain", |table| sections::drain(table, drain));
+    let watch = shared.map(|shared| shared.watch.clone()).unwrap_or_default();
+    let watch = section.table("watch", |table| watch::read(table, watch));
     let ((role_ids, instance_profile), Limits { window, certificate_lifetime }) =
         (identities?, shared?.limits);
     Some(Group {
@@ -168,5 +174,6 @@ fn read_group(section: &Section<'_>, shared: Option<&Shared>) -> Option<Group> {
         hooks: hooks?,
         boot: boot?,
         drain: drain?,
+        watch: watch?,
     })
 }

@@ -18,6 +18,7 @@ mod revision;
 mod rules;
 mod sections;
 pub mod userdata;
+mod watch;
 mod words;
 
 pub use cluster::{CaBundle, ClusterFile};
@@ -25,6 +26,8 @@ pub use kubelet::merge;
 pub(crate) use network::overlap;
 pub use problems::{Problem, Problems};
 pub use userdata::{Sha256Hex, UserData};
+pub use watch::{Listen, Watch};
+pub use words::parse_duration;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -48,6 +51,7 @@ pub struct NodeConfig {
     pub hooks: Hooks,
     pub boot: Boot,
     pub drain: Drain,
+    pub watch: Watch,
 }
 
 /// The cluster that the group belongs to.

@@ -3,8 +3,8 @@
 use super::problems::Problems;
 use super::raw::{self, Section};
 use super::{
-    Admission, Api, Boot, Drain, Kubelet, Node, NodeConfig, api, kubelet, labels, network, rules,
-    sections,
+    Admission, Api, Boot, Drain, Kubelet, Node, NodeConfig, Watch, api, kubelet, labels, network,
+    rules, sections, watch,
 };
 
 impl NodeConfig {
@@ -36,6 +36,7 @@ fn read(root: &Section<'_>) -> Option<NodeConfig> {
     let hooks = root.table("hooks", sections::hooks);
     let boot = root.table("boot", |table| sections::boot(table, Boot::default()));
     let drain = root.table("drain", |table| sections::drain(table, Drain::default()));
+    let watch = root.table("watch", |table| watch::read(table, Watch::default()));
     Some(NodeConfig {
         group: group?,
         cluster: cluster?,
@@ -48,6 +49,7 @@ fn read(root: &Section<'_>) -> Option<NodeConfig> {
         hooks: hooks?,
         boot: boot?,
         drain: drain?,
+        watch: watch?,
     })
 }
 

@@ -65,6 +65,18 @@ fn any_config(rng: &mut Rng) -> NodeConfig {
             bare_pods: if rng.bool() { Treatment::Evict } else { Treatment::Keep },
             local_data: if rng.bool() { Treatment::Evict } else { Treatment::Keep },
         },
+        watch: Watch {
+            metrics: pick_listen(rng),
+            webhook_file: rng.bool().then(|| "/etc/windlass/webhook".to_owned()),
+        },
+    }
+}
+
+fn pick_listen(rng: &mut Rng) -> Listen {
+    match rng.u8(..3) {
+        0 => Listen::Off,
+        1 => Listen::Tcp(([127, 0, 0, rng.u8(1..)], rng.u16(1..)).into()),
+        _ => Listen::Unix("/run/windlass/metrics.sock".into()),
     }
 }
 

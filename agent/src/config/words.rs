@@ -37,7 +37,7 @@ pub(super) fn duration(duration: Duration) -> String {
 }
 
 /// `900s`, `15m`, `24h` or several of them, largest first: `1h30m`.
-pub(super) fn parse_duration(text: &str) -> Option<Duration> {
+pub fn parse_duration(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     let mut largest = u64::MAX;

@@ -7,6 +7,7 @@
 mod folder;
 mod journal;
 mod links;
+mod logind;
 mod monitor;
 mod netlink;
 mod nftables;
@@ -23,6 +24,7 @@ use anyhow::Context;
 use nix::time::{ClockId, clock_gettime};
 
 pub use links::{Link, Links};
+pub use logind::ShutdownLock;
 pub use monitor::{Monitor, Stirred, Tidings};
 pub use units::UnitState;
 pub use ways::{Added, Entry, WayError, Ways};

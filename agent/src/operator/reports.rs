@@ -1,16 +1,26 @@
-//! Finding one node's boot report by what a person calls the node.
+//! Finding one node's reports by what a person calls the node.
 
+use anyhow::Context;
 use futures_util::{StreamExt, stream};
+use serde::de::DeserializeOwned;
 
 use super::{Cluster, Hinted};
 use crate::exchange::{Denied, Grant, InstanceId, UserId};
-use crate::report::Report;
+use crate::report::{DrainReport, Report};
 
 /// How many objects are read at a time.
 const PARALLEL: usize = 16;
 
-/// The boot report of `node`: an instance id or a Node's name.
-pub async fn find(cluster: &Cluster, node: &str) -> anyhow::Result<Report> {
+/// What one node reported.
+#[derive(Clone, Debug, PartialEq, Default)]
+pub struct Reports {
+    pub boot: Option<Report>,
+    /// Its last drain.
+    pub drain: Option<DrainReport>,
+}
+
+/// What `node` reported: an instance id or a Node's name. An error where it is nothing.
+pub async fn find(cluster: &Cluster, node: &str) -> anyhow::Result<Reports> {
     let listed = cluster.store.list(&cluster.keys.nodes()).await;
     let listed = listed.map_err(|error| cluster.explain(error))?;
     let mut users: Vec<UserId> = listed.iter().filter_map(|key| UserId::in_key(key)).collect();
@@ -21,15 +31,29 @@ pub async fn find(cluster: &Cluster, node: &str) -> anyhow::Result<Report> {
         users = named(cluster, users, node).await?;
     }
     for user in &users {
-        let key = cluster.keys.report(user);
-        if listed.contains(&key) {
-            let object = cluster.store.get(&key).await.map_err(|error| cluster.explain(error))?;
-            if let Some(object) = object {
-                return Ok(serde_json::from_slice(&object.bytes)?);
-            }
+        let found = Reports {
+            boot: read(cluster, &listed, cluster.keys.report(user)).await?,
+            drain: read(cluster, &listed, cluster.keys.drain(user)).await?,
+        };
+        if found != Reports::default() {
+            return Ok(found);
         }
     }
     Err(none(cluster, node, &users, &listed).await?.into())
+}
+
+/// The object, where it was listed.
+async fn read<T: DeserializeOwned>(
+    cluster: &Cluster,
+    listed: &[String],
+    key: String,
+) -> anyhow::Result<Option<T>> {
+    if !listed.contains(&key) {
+        return Ok(None);
+    }
+    let object = cluster.store.get(&key).await.map_err(|error| cluster.explain(error))?;
+    let Some(object) = object else { return Ok(None) };
+    serde_json::from_slice(&object.bytes).with_context(|| format!("`{key}`")).map(Some)
 }
 
 /// Those whose grant is for the Node `name`.

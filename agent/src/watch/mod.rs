@@ -6,13 +6,16 @@
 //! away, the node's network is kept.
 
 pub mod drain;
+mod endpoint;
 mod look;
+mod metrics;
 pub mod network;
 mod pace;
 mod said;
+mod status;
 mod strife;
 
-use std::sync::{Arc, Mutex};
+use std::convert::Infallible;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -21,7 +24,9 @@ use sd_notify::NotifyState;
 use tokio::time::sleep;
 
 pub use self::look::Look;
+pub use self::metrics::Metrics;
 pub use self::said::{Line, Said, Tally};
+pub use self::status::Status;
 pub use self::strife::Quarrel;
 
 use self::drain::Drainer;
@@ -52,17 +57,21 @@ pub async fn watch(
     let seldom = SELDOM.min(watchdog().map_or(SELDOM, |within| within / 2));
     let mut keeper = Keeper::new(machine, Keeping { seldom, buffer_bytes: None })?;
     let mut said = Said::default();
-    let leaving = Status::default();
+    let (wire, calls) = wire.clone().counted();
+    let listen = Basis::kept(machine)?.config.watch.metrics;
+    let (leaving, metrics) = (Status::default(), Metrics::default());
     let keep = async {
         loop {
             let look = keeper.next().await?;
             said.lines(&look).iter().for_each(Line::log);
+            metrics.network(said.tally(), said.is_well());
             alive(&leaving.beside(&said.to_string()));
         }
     };
     tokio::select! {
         failed = keep => failed,
-        never = leave(machine, wire, &leaving) => match never {},
+        never = leave(machine, &wire, &leaving, &metrics) => match never {},
+        never = endpoint::serve(machine, &listen, metrics.clone(), calls) => match never {},
         () = stop => {
             let _ = sd_notify::notify(false, &[NotifyState::Stopping]);
             Ok(())
@@ -71,11 +80,12 @@ pub async fn watch(
 }
 
 /// Whatever becomes of it, the network is kept.
-async fn leave(machine: &Machine, wire: &Wire, status: &Status) -> std::convert::Infallible {
+async fn leave(machine: &Machine, wire: &Wire, status: &Status, metrics: &Metrics) -> Infallible {
     loop {
         let run = async {
             let basis = Basis::kept(machine).map_err(Failure::into_error)?;
-            Drainer::new(machine, wire, &basis, status.clone()).await?.run().await
+            let (status, metrics) = (status.clone(), metrics.clone());
+            Drainer::new(machine, wire, &basis, status, metrics).await?.run().await
         };
         let Err(error) = run.await;
         tracing::error!("this node would not be drained now: {error:#}");
@@ -94,27 +104,6 @@ fn lock(machine: &Machine) -> anyhow::Result<Flock<std::fs::File>> {
              hint: `systemctl status windlass-watch` shows the one that systemd started"
         )
     })
-}
-
-/// What the drain has to say on the same line of `systemctl status`. Clones share it.
-#[derive(Clone, Debug, Default)]
-pub struct Status(Arc<Mutex<Option<String>>>);
-
-impl Status {
-    fn set(&self, said: Option<String>) {
-        let mut held = self.0.lock().expect("nobody panics while holding a line");
-        if *held != said {
-            if let Some(said) = &said {
-                let _ = sd_notify::notify(false, &[NotifyState::Status(said)]);
-            }
-            *held = said;
-        }
-    }
-
-    fn beside(&self, network: &str) -> String {
-        let held = self.0.lock().expect("nobody panics while holding a line");
-        held.as_ref().map_or_else(|| network.to_owned(), |said| format!("{said}; {network}"))
-    }
 }
 
 /// Within what time systemd wants a sign of life (`WATCHDOG_USEC` of sd_watchdog_enabled(3)).

@@ -72,7 +72,7 @@ impl Keeper {
             planned_anew = (again == Ok(true) || now != before).then_some(now);
             unknown.extend([again.err(), seen.err()].into_iter().flatten());
         }
-        let Basis { facts, config, pod_cidrs } = &self.basis;
+        let Basis { facts, config, pod_cidrs, .. } = &self.basis;
         let plan = plan::standing(facts, config, pod_cidrs);
         let now = self.began.elapsed();
         let waits = |thing: &str| self.strife.waits(thing, now);

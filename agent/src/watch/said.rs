@@ -61,6 +61,11 @@ impl Said {
         self.tally
     }
 
+    /// Whether nothing is otherwise than planned, as far as the last looks saw.
+    pub fn is_well(&self) -> bool {
+        self.began && self.failed.is_empty()
+    }
+
     fn changes(&mut self, look: &Look) -> Option<Line> {
         let anew = !self.began || look.planned_anew.is_some();
         if !anew {

@@ -12,6 +12,7 @@ mod boot_scene;
 mod boot_worker;
 mod conformance;
 mod forwarding_scene;
+mod lab_by_hand;
 mod lab_daemon;
 mod lab_drain;
 mod lab_given_up;

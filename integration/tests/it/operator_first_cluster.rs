@@ -22,13 +22,13 @@ use windlass::client::dns::Dns;
 use windlass::client::ec2::Ec2;
 use windlass::client::s3::Store;
 use windlass::config::{ClusterFile, NodeConfig};
-use windlass::drawing;
+use windlass::drawing::{self, Picture};
 use windlass::host::Machine;
 use windlass::operator::rows::GrantState;
 use windlass::operator::{Cluster, authority, bucket, nodes, reports, revisions, rows};
 use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
-use windlass::watch::Status;
 use windlass::watch::drain::Drainer;
+use windlass::watch::{Metrics, Status};
 
 use crate::boot_apiserver::{ApiServer, READY};
 use crate::boot_scene::{folder, spec};
@@ -216,7 +216,8 @@ impl Launched {
     async fn watch(&self, region: &Region) {
         let basis = Basis::kept(&self.machine).expect("what the boot left");
         let wire = self.wire(region);
-        let drainer = Drainer::new(&self.machine, &wire, &basis, Status::default());
+        let (status, metrics) = (Status::default(), Metrics::default());
+        let drainer = Drainer::new(&self.machine, &wire, &basis, status, metrics);
         let run = Box::pin(drainer).await.expect("a drainer").run();
         let a_while = std::time::Duration::from_secs(2);
         assert!(tokio::time::timeout(a_while, run).await.is_err(), "it runs for ever");
@@ -309,8 +310,10 @@ async fn an_empty_bucket_becomes_a_cluster_and_the_policies_are_just_enough() {
     assert_eq!(seen, [granted(&first, "control-plane"), granted(&worker, "workers")]);
 
     // windlass report
-    let report = reports::find(&cluster, &worker.instance).await.expect("a report");
-    assert!(drawing::svg(&report).contains("Windlass' own time"), "{report:?}");
+    let found = reports::find(&cluster, &worker.instance).await.expect("a report");
+    let report = found.boot.expect("a boot report");
+    let drawn = drawing::svg(&Picture::from(&report));
+    assert!(drawn.contains("Windlass' own time"), "{report:?}");
 
     let unused = account.region.with(|state, _| state.iam.unused());
     assert_eq!(unused, [], "permissions that nobody needed");

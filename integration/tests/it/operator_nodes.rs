@@ -143,9 +143,9 @@ async fn a_report_is_found_by_instance_and_by_the_nodes_name() {
         put(&scene, &keys.report(&user(instance)), &report(instance, "abc"));
     }
     let found = reports::find(&cluster, two.as_str()).await.expect("a report");
-    assert_eq!(found.instance, two);
+    assert_eq!(found.boot.map(|it| it.instance), Some(two));
     let found = reports::find(&cluster, "ip-10-0-1-4.ec2.internal").await.expect("a report");
-    assert_eq!(found.instance, one);
+    assert_eq!(found.boot.map(|it| it.instance), Some(one));
 }
 
 #[tokio::test]

@@ -69,6 +69,7 @@ fn a_worker_reads_configuration_and_its_own_answer_and_writes_its_own_request() 
         ("GetObject", "prod/groups/workers".to_owned()),
         ("PutObject", format!("prod/inbox/{own}")),
         ("PutObject", format!("prod/nodes/{own}/report.json")),
+        ("PutObject", format!("prod/nodes/{own}/drain.json")),
         ("GetObject", format!("prod/nodes/{own}/grant.json")),
         ("GetObject", format!("prod/nodes/{own}/denied.json")),
     ] {

@@ -1,12 +1,15 @@
-//! The API server, as this node's kubelet may ask it: its own Node, its own pods.
+//! The API server, as a drain asks it: one Node, and its pods.
+//!
+//! On the node it is asked with kubelet's certificate, which may do all of this for the node's own pods
+//! (Kubernetes, "Using Node Authorization"); from elsewhere with whatever an operator has.
 //!
 //! Source: "Safely Drain a Node" and "API-initiated Eviction" (Kubernetes).
 
-use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
+use aws_smithy_async::time::SharedTimeSource;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{Patch, PatchParams};
 use kube::client::Body;
@@ -16,14 +19,13 @@ use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use super::access::Access;
 use super::evictions::Answer;
 use super::pod::Pod;
 use super::step::NodeAnswer;
 use crate::client::Wire;
-use crate::client::apiserver::{self, Identity};
 use crate::config::Api as Endpoint;
 use crate::host::Machine;
-use crate::plan::CLIENT_CERTIFICATE;
 
 /// A request that is not answered by then has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -34,78 +36,102 @@ const AT_ONCE: usize = 8;
 /// "The Node is excluded from load balancers" (Kubernetes, "Well-Known Labels").
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 
-/// What of the Node is ours to take back: `cordon`, or `cordon,exclude`; absent where it was
-/// somebody else who cordoned it.
-const OURS: &str = "windlass.dev/drain";
+/// Who drains. Each notes on the Node, in an annotation of his own, what of it is his to take back:
+/// nothing, `cordon`, `exclude` or `cordon,exclude`. The other's stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mark {
+    /// The node itself.
+    Node,
+    /// Somebody with `windlass drain`.
+    Hand,
+}
+
+impl Mark {
+    pub(super) fn annotation(self) -> &'static str {
+        match self {
+            Self::Node => "windlass.dev/drain",
+            Self::Hand => "windlass.dev/drain-by-hand",
+        }
+    }
+
+    fn other(self) -> Self {
+        match self {
+            Self::Node => Self::Hand,
+            Self::Hand => Self::Node,
+        }
+    }
+
+    /// Whether he wants it cordoned.
+    pub(super) fn is_on(self, node: &Node) -> bool {
+        self.on(node).is_some()
+    }
+
+    /// What is his, where he has a part in it.
+    fn on(self, node: &Node) -> Option<BTreeSet<&str>> {
+        let noted = node.metadata.annotations.as_ref()?.get(self.annotation())?;
+        Some(noted.split(',').filter(|it| !it.is_empty()).collect())
+    }
+}
 
 /// The way to the API server. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Cluster {
-    machine: Machine,
-    wire: Wire,
-    endpoint: Endpoint,
+    access: Access,
+    time: SharedTimeSource,
     node: String,
-    current: Arc<Mutex<Option<Current>>>,
+    mark: Mark,
     /// Requests for pods.
     places: Arc<Semaphore>,
     /// Changes of the Node are made one after the other, in the order in which they are asked for.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// A client, and the certificate's file that it was made with: kubelet moves a link to a new one.
-#[derive(Clone)]
-struct Current {
-    certificate: PathBuf,
-    client: Client,
-}
-
-impl std::fmt::Debug for Current {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Current({})", self.certificate.display())
-    }
-}
-
 impl Cluster {
-    pub(super) fn new(machine: &Machine, wire: &Wire, endpoint: &Endpoint, node: &str) -> Self {
+    /// As the kubelet of `node`.
+    pub(super) fn of_kubelet(
+        machine: &Machine,
+        wire: &Wire,
+        endpoint: &Endpoint,
+        node: &str,
+    ) -> Self {
+        let access = Access::of_kubelet(machine, wire, endpoint);
+        Self::new(access, wire, node, Mark::Node)
+    }
+
+    /// As somebody who may drain any node.
+    pub(super) fn of_operator(client: Client, wire: &Wire, node: &str) -> Self {
+        Self::new(Access::Given(client), wire, node, Mark::Hand)
+    }
+
+    fn new(access: Access, wire: &Wire, node: &str, mark: Mark) -> Self {
         Self {
-            machine: machine.clone(),
-            wire: wire.clone(),
-            endpoint: endpoint.clone(),
+            access,
+            time: wire.time.clone(),
             node: node.to_owned(),
-            current: Arc::default(),
+            mark,
             places: Arc::new(Semaphore::new(AT_ONCE)),
             turn: Arc::default(),
         }
     }
 
-    /// With the certificate that kubelet uses now.
     pub(super) fn client(&self) -> anyhow::Result<Client> {
-        let link = self.machine.path(CLIENT_CERTIFICATE);
-        let certificate = std::fs::canonicalize(&link)
-            .with_context(|| format!("kubelet's certificate {CLIENT_CERTIFICATE}"))?;
-        let mut current = self.current.lock().expect("nobody panics while holding the client");
-        if let Some(current) = current.as_ref().filter(|it| it.certificate == certificate) {
-            return Ok(current.client.clone());
-        }
-        let pem = self.machine.read_text(CLIENT_CERTIFICATE)?;
-        let pem = pem.with_context(|| format!("there is no {CLIENT_CERTIFICATE}"))?;
-        // kubelet keeps both in one file.
-        let identity = Identity { certificate: pem.clone(), private_key: pem };
-        let Endpoint { endpoint, certificate_authorities, .. } = &self.endpoint;
-        let client = apiserver::connect(&self.wire, endpoint, certificate_authorities, &identity)?;
-        *current = Some(Current { certificate, client: client.clone() });
-        Ok(client)
+        self.access.client()
+    }
+
+    /// The Node's name.
+    pub(super) fn node(&self) -> &str {
+        &self.node
     }
 
     /// No new pods; where `exclude`, load balancers leave the Node out, else we keep them from nothing.
     /// What was so before stays somebody else's.
     pub(super) async fn cordon(&self, exclude: bool) -> NodeAnswer {
-        self.change_node(|node| cordoned(node, exclude)).await
+        self.change_node(|node| cordoned(node, self.mark, exclude)).await
     }
 
     /// Takes back what is ours.
     pub(super) async fn uncordon(&self) -> NodeAnswer {
-        self.change_node(uncordoned).await
+        self.change_node(|node| uncordoned(node, self.mark)).await
     }
 
     async fn change_node(&self, change: impl Fn(&Node) -> Option<Value>) -> NodeAnswer {
@@ -161,7 +187,7 @@ impl Cluster {
 
     /// Something happened to the Node. That it cannot be written hinders nothing.
     pub(super) async fn event(&self, warning: bool, reason: &str, message: &str) {
-        let now = OffsetDateTime::from(self.wire.time.now());
+        let now = OffsetDateTime::from(self.time.now());
         let body = event(&self.node, now, warning, reason, message);
         let path = "/api/v1/namespaces/default/events".to_owned();
         if let Answer::Failed(said) = self.ask(http::Method::POST, path, body).await {
@@ -230,46 +256,51 @@ fn options(pod: &Pod, grace: Option<Duration>) -> Value {
     options
 }
 
-fn cordoned(node: &Node, exclude: bool) -> Option<Value> {
-    let ours = node.metadata.annotations.as_ref().and_then(|it| it.get(OURS));
-    let ours = ours.map(String::as_str).unwrap_or_default();
+fn cordoned(node: &Node, mark: Mark, exclude: bool) -> Option<Value> {
+    let noted = mark.on(node);
     let unschedulable = node.spec.as_ref().and_then(|spec| spec.unschedulable) == Some(true);
-    let excluded = node.metadata.labels.as_ref().is_some_and(|it| it.contains_key(EXCLUDED));
-    let mut list: Vec<&str> = ours.split(',').filter(|it| !it.is_empty()).collect();
+    // Its value is no matter, but for "false" (kubernetes/kubernetes 131085).
+    let label = node.metadata.labels.as_ref().and_then(|it| it.get(EXCLUDED));
+    let excluded = label.is_some_and(|value| value != "false");
+    let mut ours = noted.clone().unwrap_or_default();
     let mut patch = json!({ "metadata": {} });
     if !unschedulable {
         patch["spec"] = json!({ "unschedulable": true });
-        list.push("cordon");
+        ours.insert("cordon");
     }
     if exclude && !excluded {
-        // Whatever the value, the label excludes.
         patch["metadata"]["labels"] = json!({ EXCLUDED: "true" });
-        list.push("exclude");
+        ours.insert("exclude");
     }
-    if !exclude && list.contains(&"exclude") {
+    if !exclude && ours.remove("exclude") {
         patch["metadata"]["labels"] = json!({ EXCLUDED: null });
-        list.retain(|it| *it != "exclude");
     }
-    list.sort_unstable();
-    list.dedup();
-    let list = list.join(",");
-    if list != ours {
-        patch["metadata"]["annotations"] = json!({ OURS: list });
+    if noted.as_ref() != Some(&ours) {
+        patch["metadata"]["annotations"] = json!({ mark.annotation(): joined(&ours) });
     }
     (patch != json!({ "metadata": {} })).then_some(patch)
 }
 
-fn uncordoned(node: &Node) -> Option<Value> {
-    let ours = node.metadata.annotations.as_ref()?.get(OURS)?;
-    let ours = |what| ours.split(',').any(|it| it == what);
-    let mut patch = json!({ "metadata": { "annotations": { OURS: null } } });
-    if ours("cordon") {
+/// What is ours is taken back; where the other has a part in it, it is his from then on.
+fn uncordoned(node: &Node, mark: Mark) -> Option<Value> {
+    let ours = mark.on(node)?;
+    let mut patch = json!({ "metadata": { "annotations": { mark.annotation(): null } } });
+    if let Some(theirs) = mark.other().on(node) {
+        let both = joined(&theirs.union(&ours).copied().collect());
+        patch["metadata"]["annotations"][mark.other().annotation()] = json!(both);
+        return Some(patch);
+    }
+    if ours.contains("cordon") {
         patch["spec"] = json!({ "unschedulable": null });
     }
-    if ours("exclude") {
+    if ours.contains("exclude") {
         patch["metadata"]["labels"] = json!({ EXCLUDED: null });
     }
     Some(patch)
+}
+
+fn joined(ours: &BTreeSet<&str>) -> String {
+    ours.iter().copied().collect::<Vec<_>>().join(",")
 }
 
 /// As kubelet writes its own; the Node's name is its UID there.
@@ -333,34 +364,57 @@ mod tests {
         serde_json::from_value(value).expect("a Node")
     }
 
+    const OURS: &str = "windlass.dev/drain";
+
+    fn noted(node: &Node, mark: Mark) -> Option<String> {
+        node.metadata.annotations.clone()?.get(mark.annotation()).cloned()
+    }
+
     #[test]
     fn what_we_cordoned_is_taken_back_and_nothing_else() {
         let plain =
             node(json!({ "metadata": { "name": "n", "labels": { "a": "b" } }, "spec": {} }));
-        let cordoned_once = merged(&plain, cordoned(&plain, false));
+        let cordoned_once = merged(&plain, cordoned(&plain, Mark::Node, false));
         assert_eq!(cordoned_once.spec.as_ref().and_then(|it| it.unschedulable), Some(true));
         assert_eq!(cordoned_once.metadata.annotations.clone().expect("one")[OURS], "cordon");
-        let both = merged(&cordoned_once, cordoned(&cordoned_once, true));
+        let both = merged(&cordoned_once, cordoned(&cordoned_once, Mark::Node, true));
         assert_eq!(both.metadata.annotations.clone().expect("one")[OURS], "cordon,exclude");
         assert_eq!(both.metadata.labels.clone().expect("labels")[EXCLUDED], "true");
-        assert_eq!(cordoned(&both, true), None, "a second time changes nothing");
-        let only = merged(&both, cordoned(&both, false));
+        assert_eq!(cordoned(&both, Mark::Node, true), None, "a second time changes nothing");
+        let only = merged(&both, cordoned(&both, Mark::Node, false));
         assert_eq!(only, cordoned_once, "load balancers may have it again");
-        let back = merged(&both, uncordoned(&both));
+        let back = merged(&both, uncordoned(&both, Mark::Node));
         assert_eq!(back.spec.expect("a spec").unschedulable, None);
         assert_eq!(back.metadata.labels, plain.metadata.labels);
-        assert_eq!(uncordoned(&plain), None);
+        assert_eq!(uncordoned(&plain, Mark::Node), None);
     }
 
     #[test]
     fn what_somebody_else_cordoned_stays_so() {
         let theirs =
             node(json!({ "metadata": { "name": "n" }, "spec": { "unschedulable": true } }));
-        let ours = merged(&theirs, cordoned(&theirs, true));
+        let ours = merged(&theirs, cordoned(&theirs, Mark::Node, true));
         assert_eq!(ours.metadata.annotations.clone().expect("one")[OURS], "exclude");
-        let back = merged(&ours, uncordoned(&ours));
+        let back = merged(&ours, uncordoned(&ours, Mark::Node));
         assert_eq!(back.spec.expect("a spec").unschedulable, Some(true));
         assert!(!back.metadata.labels.unwrap_or_default().contains_key(EXCLUDED));
+    }
+
+    #[test]
+    fn who_drains_by_hand_and_the_node_itself_keep_each_others_cordon() {
+        let plain = node(json!({ "metadata": { "name": "n" }, "spec": {} }));
+        for (first, second) in [(Mark::Node, Mark::Hand), (Mark::Hand, Mark::Node)] {
+            let one = merged(&plain, cordoned(&plain, first, true));
+            let both = merged(&one, cordoned(&one, second, true));
+            assert_eq!(noted(&both, second).as_deref(), Some(""), "nothing was left to do");
+            let left = merged(&both, uncordoned(&both, first));
+            assert_eq!(left.spec.as_ref().and_then(|it| it.unschedulable), Some(true));
+            assert_eq!(noted(&left, first), None);
+            assert_eq!(noted(&left, second).as_deref(), Some("cordon,exclude"));
+            let back = merged(&left, uncordoned(&left, second));
+            assert_eq!(back.spec.expect("a spec").unschedulable, None);
+            assert!(!back.metadata.labels.unwrap_or_default().contains_key(EXCLUDED));
+        }
     }
 
     #[test]

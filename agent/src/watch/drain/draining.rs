@@ -27,9 +27,8 @@ impl Draining {
     }
 
     pub(super) fn ended(&self, hook_waits: bool, now: Moment) -> State {
-        let cordoned = self.cordon == Attempt::Done;
         let evictions = self.evictions.clone();
-        let drained = Drained { began: self.began, cordoned, ended: now, evictions };
+        let drained = Drained { began: self.began, cordoned: self.cordoned, ended: now, evictions };
         if !hook_waits {
             return State::Left { drained };
         }
@@ -65,7 +64,7 @@ impl Draining {
 
     /// When load balancers have let go of the node; at least half of the time is the pods'. A node
     /// that cannot be cordoned is not waited for.
-    fn deregistered(&self, time: Time, rules: &Rules) -> Option<Moment> {
+    pub(super) fn deregistered(&self, time: Time, rules: &Rules) -> Option<Moment> {
         match (&self.cordon, self.cordoned) {
             (Attempt::Refused(_), _) => Some(time.began),
             (_, Some(at)) => Some(at + rules.deregistration.min(time.end.since(at) / 2)),

@@ -6,6 +6,7 @@ use std::ops::{Add, Sub};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// Milliseconds of the clock that counts from the kernel's boot and goes on while it sleeps
 /// (`CLOCK_BOOTTIME` of clock_gettime(2)): nobody sets it.
@@ -41,6 +42,29 @@ impl Sub<Duration> for Moment {
     }
 }
 
+/// One moment on both clocks: AWS' times, and people's, are those of the wall.
+#[derive(Clone, Copy, Debug)]
+pub struct At {
+    pub moment: Moment,
+    pub time: OffsetDateTime,
+}
+
+impl At {
+    /// That time of the wall's clock, on the clock that nobody sets.
+    pub fn moment_of(&self, time: OffsetDateTime) -> Moment {
+        let ahead = time - self.time;
+        match Duration::try_from(ahead) {
+            Ok(ahead) => self.moment + ahead,
+            Err(_) => self.moment - ahead.unsigned_abs(),
+        }
+    }
+
+    /// That moment, as the wall's clock has it now.
+    pub fn time_of(&self, moment: Moment) -> OffsetDateTime {
+        self.time + moment.since(self.moment) - self.moment.since(moment)
+    }
+}
+
 /// What kind of an end it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -56,6 +80,10 @@ pub enum Kind {
     Rebalance,
     /// `events/maintenance/scheduled`.
     Maintenance,
+    /// systemd-logind: the machine is about to go down, or to reboot.
+    Shutdown,
+    /// Somebody said `windlass drain`.
+    ByHand,
 }
 
 /// What tells one announcement from another: the same twice is one.
@@ -84,6 +112,8 @@ impl Kind {
             Self::Spot => "spot",
             Self::Rebalance => "rebalance",
             Self::Maintenance => "maintenance",
+            Self::Shutdown => "shutdown",
+            Self::ByHand => "by-hand",
         }
     }
 

@@ -104,8 +104,7 @@ impl Evictions {
 
     /// A pod as it is now.
     pub(super) fn see(&mut self, pod: Pod, rules: &Rules, now: Moment) {
-        let stays = (pod.bare && !rules.bare_pods) || (pod.local_data && !rules.local_data);
-        if stays {
+        if rules.keeps(&pod).is_some() {
             return;
         }
         let first = || Evictee {

@@ -88,7 +88,9 @@ impl Journal {
         self.clock()()
     }
 
-    pub(super) fn clock(&self) -> impl Fn() -> anyhow::Result<Moment> + Send + use<> {
+    pub(super) fn clock(
+        &self,
+    ) -> impl Fn() -> anyhow::Result<Moment> + Clone + Send + Sync + use<> {
         let (machine, ahead) = (self.machine.clone(), self.ahead);
         move || Ok(Moment::after_boot(machine.since_boot()?) + ahead)
     }
@@ -123,23 +125,35 @@ impl Journal {
         Ok(())
     }
 
-    /// In another boot of the kernel the wall clock says how much later it is; one that was set back
-    /// in between says that it is no earlier.
     fn go_on(&mut self, kept: Kept, time: OffsetDateTime) -> anyhow::Result<Leaving> {
-        let same_boot = kept.boot == self.boot;
-        let since_boot = Moment::after_boot(self.machine.since_boot()?);
-        let (then, now) = if same_boot {
-            (kept.at, kept.since_boot)
-        } else {
-            let since = Duration::try_from(time - kept.time).unwrap_or_default();
-            (kept.at + since, since_boot)
-        };
-        self.ahead = then.since(now);
+        self.ahead = kept.ahead(&self.machine, &self.boot, time)?;
         Ok(kept.leaving.resumed(self.now()?))
     }
 }
 
 impl Kept {
+    /// What time it is now, in the journal's terms.
+    pub fn now(&self, machine: &Machine, time: OffsetDateTime) -> anyhow::Result<Moment> {
+        let ahead = self.ahead(machine, &machine.boot_id()?, time)?;
+        Ok(Moment::after_boot(machine.since_boot()?) + ahead)
+    }
+
+    /// How much later it is in the journal's terms than since the kernel's boot. In another boot of the
+    /// kernel the wall clock says how much later it is; one that was set back in between says that it
+    /// is no earlier.
+    fn ahead(
+        &self,
+        machine: &Machine,
+        boot: &str,
+        time: OffsetDateTime,
+    ) -> anyhow::Result<Duration> {
+        if self.boot == boot {
+            return Ok(self.at.since(self.since_boot));
+        }
+        let since = Duration::try_from(time - self.time).unwrap_or_default();
+        Ok((self.at + since).since(Moment::after_boot(machine.since_boot()?)))
+    }
+
     /// What is on disk, if anything.
     pub fn read(machine: &Machine) -> anyhow::Result<Option<Self>> {
         #[derive(Deserialize)]

@@ -422,7 +422,7 @@ impl Model for Bounds {
     fn wrong(&self, world: &World) -> Option<&'static str> {
         let cordoned = match &world.leaving.state {
             State::Left { drained } if world.flying.is_empty() => {
-                world.cordoned || !drained.cordoned
+                world.cordoned || drained.cordoned.is_none()
             }
             _ => true,
         };

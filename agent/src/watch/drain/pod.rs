@@ -6,6 +6,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::core::Object;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -42,17 +43,13 @@ pub struct Pod {
 }
 
 impl Pod {
-    /// `None` of a pod that stays: it ends with the node, or has ended.
+    /// `None` of a pod that stays.
     pub(super) fn of(pod: &Told) -> Option<Self> {
-        let (meta, spec) = (&pod.metadata, &pod.spec);
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        let mirror = meta.annotations.as_ref().is_some_and(|it| it.contains_key(MIRROR));
-        let owners = meta.owner_references.iter().flatten();
-        let controller = owners.clone().find(|owner| owner.controller == Some(true));
-        let of_daemon_set = controller.is_some_and(|owner| owner.kind == "DaemonSet");
-        if mirror || of_daemon_set || matches!(phase, Some("Succeeded" | "Failed")) {
+        if stays(pod).is_some() {
             return None;
         }
+        let (meta, spec) = (&pod.metadata, &pod.spec);
+        let controller = controller(pod);
         let volumes = || spec.volumes.iter();
         Some(Self {
             uid: Uid(meta.uid.clone()?),
@@ -71,10 +68,38 @@ impl Pod {
         })
     }
 
+    /// What is lost with it, as the end of a sentence.
+    pub(super) fn loses(&self) -> &'static str {
+        match (self.bare, self.local_data) {
+            (true, true) => "; no controller makes it anew, and its local data goes",
+            (true, false) => "; no controller makes it anew",
+            (false, true) => "; its local data goes",
+            (false, false) => "",
+        }
+    }
+
     /// It goes last: others may need it while they end.
     pub fn is_critical(&self) -> bool {
         self.priority >= CRITICAL
     }
+}
+
+/// Why a pod is not asked to leave: it ends with the node, or has ended.
+pub(super) fn stays(pod: &Told) -> Option<&'static str> {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    let annotations = pod.metadata.annotations.as_ref();
+    if annotations.is_some_and(|it| it.contains_key(MIRROR)) {
+        return Some("is of a file on the node");
+    }
+    if controller(pod).is_some_and(|owner| owner.kind == "DaemonSet") {
+        return Some("is of a DaemonSet");
+    }
+    matches!(phase, Some("Succeeded" | "Failed")).then_some("has ended")
+}
+
+fn controller(pod: &Told) -> Option<&OwnerReference> {
+    let mut owners = pod.metadata.owner_references.iter().flatten();
+    owners.find(|owner| owner.controller == Some(true))
 }
 
 /// A pod as the API server tells it, with what concerns us alone: the type with everything that a pod
@@ -176,7 +201,7 @@ mod tests {
         assert_eq!(told(&ending), Some(Pod { ending: true, grace, ..plain() }));
     }
 
-    /// NTH counted a DaemonSet's pods among those to be waited for.
+    /// aws-node-termination-handler issue 593: a DaemonSet's pods kept a node from being drained.
     #[test]
     fn what_ends_with_its_node_or_has_ended_stays() {
         let owner = json!([{ "apiVersion": "apps/v1", "kind": "DaemonSet", "name": "d", "uid": "d", "controller": true }]);

@@ -6,7 +6,7 @@ use anyhow::Context;
 use futures_util::StreamExt;
 use k8s_openapi::api::core::v1 as core;
 use kube::Api;
-use kube::api::{ApiResource, ListParams, WatchEvent, WatchParams};
+use kube::api::{ApiResource, ListParams, ObjectList, WatchEvent, WatchParams};
 use tokio::sync::mpsc::Sender;
 use tokio::time::{sleep, timeout};
 
@@ -22,12 +22,12 @@ const SILENCE: Duration = Duration::from_secs(WATCH_SECONDS as u64 + 10);
 /// Between a watch that failed and the list that replaces it.
 const AGAIN: Duration = Duration::from_secs(1);
 
-/// Tells of the pods of `node` for as long as somebody listens.
-pub(super) async fn follow(cluster: Cluster, node: String, tell: Sender<Observation>) {
+/// Tells of the Node's pods for as long as somebody listens.
+pub(super) async fn follow(cluster: Cluster, tell: Sender<Observation>) {
     // Said once, and once more when it is another reason.
     let mut said = String::new();
     while !tell.is_closed() {
-        if let Err(error) = follow_once(&cluster, &node, &tell).await {
+        if let Err(error) = follow_once(&cluster, &tell).await {
             let error = format!("{error:#}");
             if error != said {
                 tracing::warn!("the pods of this node are not known now: {error}");
@@ -38,24 +38,32 @@ pub(super) async fn follow(cluster: Cluster, node: String, tell: Sender<Observat
     }
 }
 
-async fn follow_once(
-    cluster: &Cluster,
-    node: &str,
-    tell: &Sender<Observation>,
-) -> anyhow::Result<()> {
+/// All pods of the Node, those that stay too.
+pub(super) async fn list(cluster: &Cluster) -> anyhow::Result<ObjectList<Told>> {
+    let all = ListParams::default().fields(&selector(cluster));
+    let listed = timeout(LIST, pods(cluster)?.list(&all)).await;
+    listed.context("listing them: no answer")?.context("listing them")
+}
+
+fn pods(cluster: &Cluster) -> anyhow::Result<Api<Told>> {
     let kind = ApiResource::erase::<core::Pod>(&());
-    let pods: Api<Told> = Api::all_with(cluster.client()?, &kind);
-    // Without this selector a kubelet may not list pods.
-    let selector = format!("spec.nodeName={node}");
-    let all = ListParams::default().fields(&selector);
-    let listed = timeout(LIST, pods.list(&all)).await.context("listing them: no answer")?;
-    let listed = listed.context("listing them")?;
+    Ok(Api::all_with(cluster.client()?, &kind))
+}
+
+/// Without it a kubelet may not list pods.
+fn selector(cluster: &Cluster) -> String {
+    format!("spec.nodeName={}", cluster.node())
+}
+
+async fn follow_once(cluster: &Cluster, tell: &Sender<Observation>) -> anyhow::Result<()> {
+    let listed = list(cluster).await?;
+    let pods = pods(cluster)?;
     let leave = listed.items.iter().filter_map(Pod::of).collect();
     let mut version = listed.metadata.resource_version.unwrap_or_default();
     if tell.send(Observation::Pods(leave)).await.is_err() {
         return Ok(());
     }
-    let params = WatchParams::default().fields(&selector).timeout(WATCH_SECONDS);
+    let params = WatchParams::default().fields(&selector(cluster)).timeout(WATCH_SECONDS);
     loop {
         let watching = timeout(LIST, pods.watch(&params, &version));
         let watching = watching.await.context("watching them: no answer")?;

@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use super::event::{Announced, Kind, Moment};
-use crate::config::{NodeConfig, OnRebalance, Treatment, WhenRefused};
+use super::pod::Pod;
+use crate::config::{Drain, NodeConfig, OnRebalance, Treatment, WhenRefused};
 
 /// Kept of every deadline, for the call that completes the hook and for a retry of it.
 pub const RESERVE: Duration = Duration::from_secs(5);
@@ -49,13 +50,15 @@ pub enum Asks {
 impl Rules {
     /// Those of a group.
     pub fn of(config: &NodeConfig) -> Self {
-        let drain = &config.drain;
+        let hooks = &config.hooks;
+        let hook_timeout = hooks.termination.as_ref().map(|_| hooks.termination_timeout);
+        Self { hook_timeout, ..Self::of_drain(&config.drain) }
+    }
+
+    /// Where no hook waits.
+    pub fn of_drain(drain: &Drain) -> Self {
         Self {
-            hook_timeout: config
-                .hooks
-                .termination
-                .as_ref()
-                .map(|_| config.hooks.termination_timeout),
+            hook_timeout: None,
             deadline: drain.deadline,
             deregistration: drain.deregistration_delay,
             when_refused: drain.when_refused,
@@ -63,6 +66,14 @@ impl Rules {
             bare_pods: drain.bare_pods == Treatment::Evict,
             local_data: drain.local_data == Treatment::Evict,
         }
+    }
+
+    /// Why a pod is not asked to leave although it would be lost.
+    pub(super) fn keeps(&self, pod: &Pod) -> Option<&'static str> {
+        if pod.bare && !self.bare_pods {
+            return Some("has no controller");
+        }
+        (pod.local_data && !self.local_data).then_some("has local data")
     }
 
     pub(super) fn asks(&self, kind: Kind) -> Asks {

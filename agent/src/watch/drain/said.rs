@@ -50,24 +50,7 @@ pub(super) fn turn(
         State::Left { drained } => {
             Some(match after.events.iter().find_map(|it| it.hook.as_ref()) {
                 None => drain_over(&drained.evictions, drained.ended.since(drained.began)),
-                Some(HookEnd::Completed) => Turned {
-                    warning: false,
-                    reason: "HookCompleted",
-                    message: "the termination hook is completed: CONTINUE".to_owned(),
-                },
-                Some(HookEnd::NothingPending) => Turned {
-                    warning: false,
-                    reason: "HookOver",
-                    message:
-                        "the termination hook has no pending action: somebody else completed it, \
-                          it timed out, or it has another name than the configuration says"
-                            .to_owned(),
-                },
-                Some(HookEnd::GivenUp(said)) => Turned {
-                    warning: true,
-                    reason: "HookNotCompleted",
-                    message: format!("the termination hook could not be completed: {said}"),
-                },
+                Some(end) => hook_over(end),
             })
         }
         State::Returning { .. } => told(
@@ -95,6 +78,29 @@ fn drain_over(evictions: &Evictions, took: std::time::Duration) -> Turned {
     let message =
         format!("{gone} pods left within {took}{forced}; still here: {}", left.join(", "));
     Turned { warning: true, reason: "DrainIncomplete", message }
+}
+
+/// What became of the group's hook.
+pub(super) fn hook_over(end: &HookEnd) -> Turned {
+    match end {
+        HookEnd::Completed => Turned {
+            warning: false,
+            reason: "HookCompleted",
+            message: "the termination hook is completed: CONTINUE".to_owned(),
+        },
+        HookEnd::NothingPending => Turned {
+            warning: false,
+            reason: "HookOver",
+            message: "the termination hook has no pending action: somebody else completed it, it \
+                      timed out, or it has another name than the configuration says"
+                .to_owned(),
+        },
+        HookEnd::GivenUp(said) => Turned {
+            warning: true,
+            reason: "HookNotCompleted",
+            message: format!("the termination hook could not be completed: {said}"),
+        },
+    }
 }
 
 /// `termination (Terminated), spot (2026-11-25T09:02:00Z)`
@@ -129,13 +135,7 @@ pub(super) fn effect(effect: &Effect) {
         ),
         Effect::Evict { pod, grace } => {
             let short = grace.map(|it| format!(", with {} s instead of its own", it.as_secs()));
-            let loses = match (pod.bare, pod.local_data) {
-                (true, true) => "; no controller makes it anew, and its local data goes",
-                (true, false) => "; no controller makes it anew",
-                (false, true) => "; its local data goes",
-                (false, false) => "",
-            };
-            tracing::info!("evicting pod {pod}{}{loses}", short.unwrap_or_default());
+            tracing::info!("evicting pod {pod}{}{}", short.unwrap_or_default(), pod.loses());
         }
         other => tracing::debug!("{other:?}"),
     }

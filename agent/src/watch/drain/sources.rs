@@ -1,4 +1,5 @@
-//! What IMDS announces: asked about once a second, one request after the other on one connection.
+//! What is announced: IMDS is asked about once a second, one request after the other on one
+//! connection; systemd tells of its shutdown by itself.
 //!
 //! Sources: "Retrieve the target lifecycle state through instance metadata" (Amazon EC2 Auto Scaling
 //! User Guide); "Spot Instance interruption notices", "EC2 instance rebalance recommendations" and
@@ -14,7 +15,8 @@ use time::macros::format_description;
 use tokio::sync::mpsc::Sender;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::event::{Announced, EventId, Kind, Moment};
+use super::event::{Announced, At, EventId, Kind, Moment};
+use super::shutdown::Shutdown;
 use super::step::Observation;
 use crate::client::imds::Imds;
 
@@ -30,7 +32,7 @@ struct Source {
     path: &'static str,
     /// All together are at most 130 requests a minute.
     every: Duration,
-    read: fn(&str, &Now) -> anyhow::Result<Vec<Announced>>,
+    read: fn(&str, &At) -> anyhow::Result<Vec<Announced>>,
 }
 
 const SOURCES: [Source; 4] = [
@@ -56,20 +58,14 @@ const SOURCES: [Source; 4] = [
     },
 ];
 
-/// One moment on both clocks: AWS' times are those of the wall.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Now {
-    pub moment: Moment,
-    pub time: OffsetDateTime,
-}
-
-/// What is announced, from IMDS.
+/// What is announced.
 #[derive(Debug)]
 pub(super) struct Sources {
     imds: Imds,
     /// What each place announced last; nothing is known of one that never answered.
     standing: [Option<Vec<Announced>>; SOURCES.len()],
     next: [Instant; SOURCES.len()],
+    shutdown: Shutdown,
     /// The ids that were told last.
     told: Option<Vec<EventId>>,
     /// IMDS did not answer the last time.
@@ -77,9 +73,10 @@ pub(super) struct Sources {
 }
 
 impl Sources {
-    pub(super) fn new(imds: Imds) -> Self {
+    pub(super) fn new(imds: Imds, shutdown: Shutdown) -> Self {
         Self {
             imds,
+            shutdown,
             standing: Default::default(),
             next: [Instant::now(); SOURCES.len()],
             told: None,
@@ -89,25 +86,36 @@ impl Sources {
 
     /// Tells all that is announced whenever that is something else than before, and at first; for as
     /// long as somebody listens.
-    pub(super) async fn tell(mut self, now: impl Fn() -> Now, to: Sender<Observation>) {
+    pub(super) async fn tell(mut self, now: impl Fn() -> At, to: Sender<Observation>) {
         while !to.is_closed() {
             let due = self.next.iter().min().copied().unwrap_or_else(Instant::now);
-            sleep_until(due).await;
-            let failed = self.ask(&now).await;
-            self.note(failed.as_ref());
-            // What one of the places does not say keeps nobody from hearing the others.
-            let all = self.standing.iter().flatten().flatten();
-            let ids: Vec<EventId> = all.clone().map(|announced| announced.id.clone()).collect();
-            let known = self.standing.iter().any(Option::is_some);
-            if known && self.told.as_ref() != Some(&ids) {
+            tokio::select! {
+                () = sleep_until(due) => {
+                    let failed = self.ask(&now).await;
+                    self.note(failed.as_ref());
+                }
+                () = self.shutdown.changed() => {}
+            }
+            let Some(all) = self.known() else { continue };
+            let ids: Vec<EventId> = all.iter().map(|announced| announced.id.clone()).collect();
+            if self.told.as_ref() != Some(&ids) {
                 self.told = Some(ids);
-                let _ = to.send(Observation::Standing(all.cloned().collect())).await;
+                let _ = to.send(Observation::Standing(all)).await;
             }
         }
     }
 
+    /// All that is announced; nothing is known where nobody answered. What one of the places does not
+    /// say keeps nobody from hearing the others.
+    fn known(&self) -> Option<Vec<Announced>> {
+        let shutdown = self.shutdown.announced();
+        let known = shutdown.is_some() || self.standing.iter().any(Option::is_some);
+        let of_imds = self.standing.iter().flatten().flatten().cloned();
+        known.then(|| of_imds.chain(shutdown).collect())
+    }
+
     /// Asks all that are due, whatever becomes of one of them; the last failure.
-    async fn ask(&mut self, now: &impl Fn() -> Now) -> Option<anyhow::Error> {
+    async fn ask(&mut self, now: &impl Fn() -> At) -> Option<anyhow::Error> {
         let mut failed = None;
         for (index, source) in SOURCES.iter().enumerate() {
             // Before the request, so that its time is no part of the interval.
@@ -132,7 +140,7 @@ impl Sources {
     async fn ask_one(
         &self,
         source: &Source,
-        now: &impl Fn() -> Now,
+        now: &impl Fn() -> At,
     ) -> anyhow::Result<Vec<Announced>> {
         let asked = timeout(PATIENCE, self.imds.get(source.path)).await;
         let asked = asked.with_context(|| format!("no answer of IMDS to {}", source.path))?;
@@ -158,18 +166,7 @@ fn announced(kind: Kind, name: &str, at: Option<Moment>) -> Vec<Announced> {
     vec![Announced { id: EventId { kind, name: name.to_owned() }, at }]
 }
 
-impl Now {
-    /// That time, on the clock that nobody sets.
-    fn moment_of(&self, time: OffsetDateTime) -> Moment {
-        let ahead = time - self.time;
-        match Duration::try_from(ahead) {
-            Ok(ahead) => self.moment + ahead,
-            Err(_) => self.moment - ahead.unsigned_abs(),
-        }
-    }
-}
-
-fn target_lifecycle_state(text: &str, _: &Now) -> anyhow::Result<Vec<Announced>> {
+fn target_lifecycle_state(text: &str, _: &At) -> anyhow::Result<Vec<Announced>> {
     Ok(match text {
         "Terminated" => announced(Kind::Termination, text, None),
         warmed if warmed.starts_with("Warmed:") => announced(Kind::WarmPool, text, None),
@@ -177,7 +174,7 @@ fn target_lifecycle_state(text: &str, _: &Now) -> anyhow::Result<Vec<Announced>>
     })
 }
 
-fn instance_action(text: &str, now: &Now) -> anyhow::Result<Vec<Announced>> {
+fn instance_action(text: &str, now: &At) -> anyhow::Result<Vec<Announced>> {
     #[derive(Deserialize)]
     struct InstanceAction {
         time: String,
@@ -187,7 +184,7 @@ fn instance_action(text: &str, now: &Now) -> anyhow::Result<Vec<Announced>> {
     Ok(announced(Kind::Spot, &action.time, Some(now.moment_of(at))))
 }
 
-fn rebalance(text: &str, _: &Now) -> anyhow::Result<Vec<Announced>> {
+fn rebalance(text: &str, _: &At) -> anyhow::Result<Vec<Announced>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Recommendation {
@@ -197,7 +194,7 @@ fn rebalance(text: &str, _: &Now) -> anyhow::Result<Vec<Announced>> {
     Ok(announced(Kind::Rebalance, &recommendation.notice_time, None))
 }
 
-fn maintenance(text: &str, now: &Now) -> anyhow::Result<Vec<Announced>> {
+fn maintenance(text: &str, now: &At) -> anyhow::Result<Vec<Announced>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Scheduled {
@@ -230,9 +227,9 @@ mod tests {
     use super::*;
     use time::macros::datetime;
 
-    fn now() -> Now {
+    fn now() -> At {
         let moment = Moment::after_boot(Duration::from_secs(1000));
-        Now { moment, time: datetime!(2019-01-21 09:00:00 UTC) }
+        At { moment, time: datetime!(2019-01-21 09:00:00 UTC) }
     }
 
     fn at(seconds: u64) -> Option<Moment> {

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::attempt::Attempt;
-use super::event::{Announced, Moment};
+use super::event::{Announced, Kind, Moment};
 use super::evictions::Evictions;
 use super::heartbeat::Heartbeat;
 use super::rules::{Asks, Rules, WITHDRAWN_AFTER};
@@ -86,7 +86,8 @@ pub struct Draining {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Drained {
     pub began: Moment,
-    pub cordoned: bool,
+    /// Since when load balancers leave it out.
+    pub cordoned: Option<Moment>,
     pub ended: Moment,
     pub evictions: Evictions,
 }
@@ -103,6 +104,29 @@ pub enum Volumes {
         again: Moment,
     },
     Detached,
+}
+
+impl State {
+    /// As metrics and `windlass status` call it.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Cordoned { .. } => "cordoned",
+            Self::Draining(_) => "draining",
+            Self::Completing { .. } => "completing",
+            Self::Left { .. } => "left",
+            Self::Returning { .. } => "returning",
+        }
+    }
+
+    /// The pods that leave, or left.
+    pub fn evictions(&self) -> Option<&Evictions> {
+        match self {
+            Self::Draining(draining) => Some(&draining.evictions),
+            Self::Completing { drained, .. } | Self::Left { drained } => Some(&drained.evictions),
+            Self::Serving | Self::Cordoned { .. } | Self::Returning { .. } => None,
+        }
+    }
 }
 
 impl Event {
@@ -139,10 +163,19 @@ impl Leaving {
         self.events.iter().filter(asks).map(|event| event.end).min()
     }
 
-    /// A drain is asked for by what came after `ended`.
+    /// Such an end is announced, and nothing is left to do before it.
+    pub(super) fn is_ready_for(&self, kind: Kind) -> bool {
+        let announced = self.events.iter().any(|event| event.announced.id.kind == kind);
+        announced && matches!(self.state, State::Left { .. })
+    }
+
+    /// A drain is asked for by what came after `ended`. A machine that goes down after it was emptied
+    /// is no reason to empty it.
     pub(super) fn is_asked_anew(&self, ended: Moment, rules: &Rules, now: Moment) -> bool {
-        let anew =
-            |event: &Event| event.from > ended && event.asks(rules, now) == Some(Asks::Drain);
+        let anew = |event: &Event| {
+            let came_after = event.from > ended && event.announced.id.kind != Kind::Shutdown;
+            came_after && event.asks(rules, now) == Some(Asks::Drain)
+        };
         self.events.iter().any(anew)
     }
 

@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
-use super::event::{Announced, EventId, Kind, Moment};
+use time::macros::datetime;
+
+use super::event::{Announced, At, EventId, Kind, Moment};
 use super::evictions::{Answer, Progress};
 use super::pod::{Pod, Uid};
+use super::report::{Subject, report};
 use super::rules::Rules;
 use super::state::{HookEnd, Leaving, State};
 use super::step::{Effect, HookAnswer, NodeAnswer, Observation, step};
@@ -257,6 +260,23 @@ fn a_recommendation_cordons_and_a_notice_drains() {
 }
 
 #[test]
+fn a_shutdown_waits_for_the_drain_and_a_node_that_is_empty_already_goes_down_at_once() {
+    let shutdown =
+        |seconds| Announced { id: id(Kind::Shutdown, "PrepareForShutdown"), at: Some(at(seconds)) };
+    let (mut story, effects) = Story::draining(&[shutdown(30)], &[pod("a")]);
+    assert_eq!(effects, [Effect::Evict { pod: pod("a"), grace: Some(Duration::from_secs(25)) }]);
+    story.answered("a", Answer::Granted);
+    assert!(!story.leaving.is_ready_for(Kind::Shutdown));
+    story.gone("a");
+    assert!(story.leaving.is_ready_for(Kind::Shutdown));
+
+    let (mut story, _) = Story::draining(&[spot(125)], &[]);
+    story.now = at(118);
+    assert_eq!(story.stands(&[spot(125), shutdown(148)]), []);
+    assert!(story.leaving.is_ready_for(Kind::Shutdown));
+}
+
+#[test]
 fn a_termination_after_a_drain_only_needs_its_hook() {
     let (mut story, _) = Story::draining(&[spot(125)], &[]);
     assert!(matches!(story.leaving.state, State::Left { .. }));
@@ -301,6 +321,7 @@ fn maintenance_is_drained_for_near_its_time_and_given_back_after_it() {
     assert_eq!(story.leaving, Leaving::default());
 }
 
+/// NTH issue 321: a recommendation left nodes cordoned for good.
 #[test]
 fn a_cancelled_event_leaves_no_cordon_behind() {
     let (mut story, _) = Story::draining(&[maintenance(200)], &[pod("a")]);
@@ -443,4 +464,42 @@ impl std::fmt::Debug for Story {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "at {:?}: {:#?}", self.now, self.leaving)
     }
+}
+
+#[test]
+fn what_is_reported_says_when_each_pod_was_asked_and_gone() {
+    let subject = Subject {
+        instance: "i-0123456789abcdef0".parse().expect("an id"),
+        cluster: "prod".to_owned(),
+        group: "workers".to_owned(),
+        node: "n".to_owned(),
+    };
+    let time = datetime!(2026-11-26 06:00:30 UTC);
+    let (mut story, _) = Story::draining(&[termination()], &[pod("a"), pod("b")]);
+    story.answered("a", refused());
+    story.answered("b", Answer::Granted);
+    assert_eq!(
+        story.leaving.waits_for(&story.rules, at(12)),
+        [
+            "pod default/a, waiting, asked 12 s ago; refused once: the budget `web` has none to spare",
+            "pod default/b, ending, asked 12 s ago",
+        ]
+    );
+    story.later(5);
+    story.answered("a", Answer::Granted);
+    story.gone("b");
+    assert_eq!(report(&story.leaving, &subject, At { moment: story.now, time }), None, "not over");
+    story.later(15);
+    story.gone("a");
+    story.now = at(21);
+    story.observe(Observation::Completed(HookAnswer::Done));
+    let found = report(&story.leaving, &subject, At { moment: at(30), time }).expect("a report");
+    assert_eq!(found.origin, datetime!(2026-11-26 06:00:00 UTC));
+    assert_eq!((found.cordoned_ms, found.ended_ms, found.left_ms), (Some(0), 20_000, Some(30_000)));
+    assert_eq!(found.announced[0].end_ms, 300_000);
+    let hook = "the termination hook is completed: CONTINUE".to_owned();
+    assert_eq!(found.announced[0].hook, Some(hook));
+    let pods = found.pods.iter().map(|it| (it.name.as_str(), it.asked_ms, it.gone_ms, it.refusals));
+    let pods: Vec<_> = pods.collect();
+    assert_eq!(pods, [("a", Some(0), Some(20_000), 1), ("b", Some(0), Some(5000), 0)]);
 }
