@@ -61,8 +61,9 @@ fn rows(report: &DrainReport) -> Vec<Row> {
     let cordoned = report.cordoned_ms;
     let put_off = (report.began_ms > 0).then(|| row("announced", 0, report.began_ms, true));
     let cordon = cordoned.map(|at| row("cordon", report.began_ms, at, false));
-    let balancers = cordoned.zip(asked).filter(|(at, asked)| at < asked);
-    let balancers = balancers.map(|(at, asked)| row("load balancers", at, asked, true));
+    let let_go = asked.unwrap_or(report.ended_ms);
+    let balancers = cordoned.filter(|at| *at < let_go);
+    let balancers = balancers.map(|at| row("load balancers", at, let_go, true));
     let pods = report.pods.iter().map(|pod| pod_row(pod, report.ended_ms));
     let hook = report.left_ms.map(|left| row("hook", report.ended_ms, left, false));
     let before = [put_off, cordon, balancers].into_iter().flatten();

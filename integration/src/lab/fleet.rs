@@ -29,6 +29,9 @@ use crate::region::{Event, Region};
 /// How long a guest may take to power off before it is cut, as EC2 does after a while.
 const POWER_OFF: Duration = Duration::from_secs(10);
 
+/// Between two looks whether a machine went down by itself.
+const LOOK: Duration = Duration::from_millis(200);
+
 /// Where machines stand and what they are made of.
 pub struct Room {
     /// Names of namespaces and control groups begin so.
@@ -81,6 +84,7 @@ pub struct State {
 enum Order {
     On,
     Off,
+    Restart,
     Remove,
 }
 
@@ -102,9 +106,7 @@ impl Fleet {
                     // A container boots at once; the time until now stands for what EC2's placement,
                     // firmware and kernel take.
                     Some(Event::InstanceRunning { id }) => fleet.order(&id, &[Order::On]),
-                    Some(Event::InstanceRebooted { id }) => {
-                        fleet.order(&id, &[Order::Off, Order::On])
-                    }
+                    Some(Event::InstanceRebooted { id }) => fleet.order(&id, &[Order::Restart]),
                     Some(
                         Event::InstanceStopping { id }
                         | Event::InstanceStopped { id }
@@ -164,7 +166,7 @@ impl Machine {
         let (room, id, told) = (room.clone(), id.to_owned(), state.clone());
         let obeying = tokio::spawn(async move {
             let mut running = None;
-            while let Some(order) = inbox.recv().await {
+            while let Some(order) = next_order(&mut inbox, running.as_ref()).await {
                 let result = room.obey(&id, order, &mut running).await;
                 if let Err(error) = &result {
                     tracing::error!("{order:?} of {id}: {error:#}");
@@ -175,6 +177,22 @@ impl Machine {
             }
         });
         Self { orders, state, obeying }
+    }
+}
+
+/// What EC2 wants of the machine, or the machine itself: to be started again.
+async fn next_order(
+    inbox: &mut mpsc::UnboundedReceiver<Order>,
+    running: Option<&Running>,
+) -> Option<Order> {
+    let restarts = async {
+        while running.is_none_or(|running| !running.node.restarts()) {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        order = inbox.recv() => order,
+        () = restarts => Some(Order::Restart),
     }
 }
 
@@ -199,7 +217,11 @@ impl Room {
             (Order::On, None) => *running = Some(self.switch_on(id).await?),
             (Order::On, already) => *running = already,
             (Order::Off, Some(on)) => self.switch_off(on).await?,
-            (Order::Off, None) => {}
+            (Order::Restart, Some(on)) => {
+                self.switch_off(on).await?;
+                *running = Some(self.switch_on(id).await?);
+            }
+            (Order::Off | Order::Restart, None) => {}
             (Order::Remove, _) => self.remove(id)?,
         }
         Ok(())

@@ -79,11 +79,29 @@ pub fn a_worker_is_emptied_by_hand_given_back_and_says_how_it_left(lab: &Lab, al
     let said = refused(lab, &["windlass", "drain", "i-0000000000000000a"]);
     assert!(said.contains("no node `i-0000000000000000a`"), "{said}");
 
+    somebody_types_reboot(lab, worker);
     lab.ok(&["terminate", worker]);
     lab.eventually("the worker terminated", |nodes| {
         nodes.iter().any(|node| node.instance == worker && node.state == "terminated")
     });
     it_reported_how_it_left(lab, worker);
+}
+
+/// The node empties itself before it goes down, and is given back when it is up again.
+fn somebody_types_reboot(lab: &Lab, worker: &str) {
+    kubectl(lab, &format!("uncordon {worker}"));
+    lab.ok(&["exec", worker, "--", "systemctl", "reboot"]);
+    lab.eventually("the report of a drain before a shutdown", |_| {
+        let words = ["windlass", "report", worker, "--drain", "--json"];
+        let printed = lab.operator(&words);
+        let report: Value = serde_json::from_slice(&printed.stdout).unwrap_or_default();
+        let pods = report["pods"].as_array().cloned().unwrap_or_default();
+        report["announced"][0]["kind"] == "shutdown"
+            && pods.iter().any(|pod| pod["gone_ms"].is_number())
+    });
+    lab.eventually("the node back in service, with a pod", |_| {
+        cordoned(lab, worker) == (false, false) && runs_on(lab).as_deref() == Some(worker)
+    });
 }
 
 fn it_reported_how_it_left(lab: &Lab, worker: &str) {

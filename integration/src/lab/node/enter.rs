@@ -2,13 +2,18 @@
 //! other namespaces, and runs `node-init` as PID 1 in them.
 
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::signal::Signal;
 
 use super::{Spec, cgroups};
+
+/// It leaves so when the node wants to be started again.
+pub const RESTARTS: u8 = 3;
 
 pub fn main(file: &Path) -> Result<ExitCode> {
     let spec = Spec::read(file)?;
@@ -39,6 +44,8 @@ pub fn main(file: &Path) -> Result<ExitCode> {
     let told = fs::write(&temporary, init.id().to_string());
     told.and_then(|()| fs::rename(temporary, &pid))
         .with_context(|| format!("cannot write {}", pid.display()))?;
-    init.wait()?;
-    Ok(ExitCode::SUCCESS)
+    // "reboot() from a PID namespace other than the initial one": init is ended by this signal
+    // (reboot(2)).
+    let restarts = init.wait()?.signal() == Some(Signal::SIGHUP as i32);
+    Ok(if restarts { ExitCode::from(RESTARTS) } else { ExitCode::SUCCESS })
 }

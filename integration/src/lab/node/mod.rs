@@ -13,6 +13,8 @@ use std::fs::{self, File};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -62,6 +64,8 @@ pub struct Node {
     pub spec: Spec,
     /// As the host sees its PID 1.
     pub pid: u32,
+    /// It went down by itself, to come up again.
+    restarts: Arc<AtomicBool>,
 }
 
 impl Node {
@@ -97,8 +101,13 @@ impl Node {
             if let Some(pid) =
                 fs::read_to_string(&pid_file).ok().and_then(|pid| pid.trim().parse().ok())
             {
-                std::thread::spawn(move || child.wait());
-                return Ok(Self { spec, pid });
+                let restarts = Arc::new(AtomicBool::new(false));
+                let told = Arc::clone(&restarts);
+                std::thread::spawn(move || {
+                    let code = child.wait().ok().and_then(|status| status.code());
+                    told.store(code == Some(enter::RESTARTS.into()), Ordering::Relaxed);
+                });
+                return Ok(Self { spec, pid, restarts });
             }
             if child.try_wait()?.is_some() || started.elapsed() > PATIENCE {
                 let said = fs::read_to_string(spec.console()).unwrap_or_default();
@@ -128,6 +137,11 @@ impl Node {
     /// Runs a command in the node to its end.
     pub fn run<'a>(&self, words: impl IntoIterator<Item = &'a str>) -> Result<String> {
         output(&mut Self::command(self.pid, words))
+    }
+
+    /// Whether somebody on the node said `reboot`, and it went down for that.
+    pub fn restarts(&self) -> bool {
+        self.restarts.load(Ordering::Relaxed)
     }
 
     pub fn is_alive(&self) -> bool {
