@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use super::activity::Status;
 use super::converge::{member_mut, set_state};
 use super::ending::begin_termination;
+use super::finished::{By, Finished};
 use super::group::{invalid, no_group};
 use super::hook::{ActionResult, Transition};
 use super::member::LifecycleState;
@@ -35,8 +36,7 @@ pub fn complete(
     now: OffsetDateTime,
 ) -> Result<(), ServiceError> {
     let instance = instance_of(state, action)?;
-    let end =
-        End { hook: action.hook, result, why: "Lifecycle Action Completed with ABANDON Result" };
+    let end = End { hook: action.hook, result, by: By::Call };
     finish(state, action.group, &instance, end, now);
     Ok(())
 }
@@ -79,7 +79,7 @@ pub fn delete_hook(
         .filter(|member| member.state.actions().is_some_and(|actions| actions.contains_key(hook)));
     let waiting: Vec<String> = waiting.map(|member| member.instance.clone()).collect();
     for instance in waiting {
-        finish(state, name, &instance, End { hook, result, why: "Lifecycle Hook Deleted" }, now);
+        finish(state, name, &instance, End { hook, result, by: By::Deletion }, now);
     }
     Ok(())
 }
@@ -99,7 +99,7 @@ pub(super) fn time_out(state: &mut State, name: &str, now: OffsetDateTime) {
         })
         .collect();
     for (instance, hook, result) in over {
-        let end = End { hook: &hook, result, why: "Heartbeat Timeout" };
+        let end = End { hook: &hook, result, by: By::Timeout };
         finish(state, name, &instance, end, now);
     }
 }
@@ -108,8 +108,7 @@ pub(super) fn time_out(state: &mut State, name: &str, now: OffsetDateTime) {
 struct End<'a> {
     hook: &'a str,
     result: ActionResult,
-    /// Said of an abandoned launch.
-    why: &'a str,
+    by: By,
 }
 
 /// CONTINUE lets the other hooks' actions go on; ABANDON stops them, and on the way in ends the
@@ -125,7 +124,8 @@ fn finish(state: &mut State, name: &str, instance: &str, end: End<'_>, now: Offs
         (LifecycleState::PendingWait(_), ActionResult::Abandon) => {
             let message = format!(
                 "Instance failed to complete user's Lifecycle Action: Lifecycle Action with token {} was abandoned: {}",
-                action.token, end.why
+                action.token,
+                end.by.why()
             );
             state.autoscaling.set_status(&activity, Status::Cancelled, Some(message), now);
             let cause =
@@ -140,6 +140,13 @@ fn finish(state: &mut State, name: &str, instance: &str, end: End<'_>, now: Offs
         }
         _ => {}
     }
+    state.autoscaling.finished.push(Finished {
+        instance: instance.to_owned(),
+        hook: end.hook.to_owned(),
+        result: end.result,
+        by: end.by,
+        at: now,
+    });
 }
 
 /// The instance that the action holds up.

@@ -10,6 +10,7 @@ mod converge;
 mod create;
 mod detach;
 mod ending;
+mod finished;
 mod group;
 mod health;
 mod hook;
@@ -39,6 +40,7 @@ pub use self::converge::advance;
 pub use self::create::{create_group, delete_group};
 pub use self::detach::detach_instances;
 pub use self::ending::terminate_member;
+pub use self::finished::{By, Finished};
 pub use self::group::{Group, GroupTag, NewGroup, TemplateChoice};
 pub use self::health::{Verdict, set_health, verdict_named};
 pub use self::hook::{ActionResult, Hook, NewHook, Transition};
@@ -58,6 +60,7 @@ pub struct AutoScaling {
     groups: BTreeMap<String, Group>,
     /// In the order in which they began; those of deleted groups too.
     activities: Vec<Activity>,
+    finished: Vec<Finished>,
     /// Members to which something has happened in EC2, or may have.
     noticed: BTreeSet<String>,
     targets: target::Targets,
@@ -117,6 +120,11 @@ impl AutoScaling {
     /// All activities, the oldest first.
     pub fn activities(&self) -> &[Activity] {
         &self.activities
+    }
+
+    /// The lifecycle actions that are over, in the order in which they ended.
+    pub fn finished(&self) -> &[Finished] {
+        &self.finished
     }
 
     /// When the next hook times out or the next launch is tried again.
