@@ -4,6 +4,7 @@
 //! a container that boots systemd.
 
 pub mod account;
+pub mod api_server;
 pub mod artifacts;
 pub mod certificates;
 pub mod cli;

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use integration::lab::api_server::Programs;
 use integration::region::Profile;
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestSpec,
@@ -19,7 +20,7 @@ use windlass::client::dns::Dns;
 use windlass::pki::{PrivateKey, Subject};
 
 use super::agent::Agent;
-use super::control_plane::{ControlPlane, Programs, free_port};
+use super::control_plane::{self, free_port};
 use super::scene::{CONTROL_PLANE, Launch, Machine, Scene, Setting};
 
 /// A region whose time is the real one, and an API server's address at which nobody answers yet.
@@ -32,7 +33,7 @@ struct World {
 
 impl World {
     async fn new() -> Self {
-        let programs = ControlPlane::build();
+        let programs = control_plane::build();
         let now = time::OffsetDateTime::now_utc();
         let port = free_port();
         let endpoint = format!("https://localhost:{port}");
@@ -106,7 +107,7 @@ async fn let_in(world: &World, key: &PrivateKey) -> (Machine, Client) {
 async fn a_node_is_there_before_its_grant_and_may_serve_and_renew() {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut world = World::new().await;
-    let _control_plane = ControlPlane::start(&world.programs, &world.scene, world.port);
+    let _control_plane = control_plane::start(&world.programs, &world.scene, world.port);
     let looker = world.worker().await;
     let administrator = world.administrator(&looker);
     until("the API server answers", async || administrator.apiserver_version().await.ok()).await;
@@ -142,7 +143,7 @@ async fn a_grant_does_not_wait_for_the_api_server_and_the_node_is_completed_late
     let (machine, node) = let_in(&world, &key).await;
     let name = machine.user.instance.as_str();
 
-    let _control_plane = ControlPlane::start(&world.programs, &world.scene, world.port);
+    let _control_plane = control_plane::start(&world.programs, &world.scene, world.port);
     // Kubelet registers itself, with what it may say.
     let nodes: Api<Node> = Api::all(node);
     let itself = Node {
