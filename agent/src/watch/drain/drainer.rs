@@ -67,7 +67,8 @@ impl Drainer {
         let hook = hook_of(config.hooks.termination.as_deref(), instance, &sdk);
         let clock = clock(&journal, wire)?;
         let shutdown = Shutdown::of(machine, clock.clone());
-        let sources = Sources::new(imds, shutdown.clone());
+        let before = leaving.events.iter().map(|event| event.announced.clone()).collect();
+        let sources = Sources::new(imds, shutdown.clone(), before);
         let mut rules = Rules::of(config);
         rules.hook_timeout = rules.hook_timeout.filter(|_| hook.is_some());
         let cluster = Cluster::of_kubelet(machine, wire, &config.api, &node);

@@ -32,6 +32,8 @@ struct Source {
     path: &'static str,
     /// All together are at most 130 requests a minute.
     every: Duration,
+    /// What it may announce.
+    kinds: &'static [Kind],
     read: fn(&str, &At) -> anyhow::Result<Vec<Announced>>,
 }
 
@@ -39,21 +41,25 @@ const SOURCES: [Source; 4] = [
     Source {
         path: "meta-data/autoscaling/target-lifecycle-state",
         every: Duration::from_secs(1),
+        kinds: &[Kind::Termination, Kind::WarmPool],
         read: target_lifecycle_state,
     },
     Source {
         path: "meta-data/spot/instance-action",
         every: Duration::from_secs(1),
+        kinds: &[Kind::Spot],
         read: instance_action,
     },
     Source {
         path: "meta-data/events/recommendations/rebalance",
         every: Duration::from_secs(15),
+        kinds: &[Kind::Rebalance],
         read: rebalance,
     },
     Source {
         path: "meta-data/events/maintenance/scheduled",
         every: Duration::from_secs(30),
+        kinds: &[Kind::Maintenance],
         read: maintenance,
     },
 ];
@@ -62,8 +68,7 @@ const SOURCES: [Source; 4] = [
 #[derive(Debug)]
 pub(super) struct Sources {
     imds: Imds,
-    /// What each place announced last; nothing is known of one that never answered.
-    standing: [Option<Vec<Announced>>; SOURCES.len()],
+    standing: Standing,
     next: [Instant; SOURCES.len()],
     shutdown: Shutdown,
     /// The ids that were told last.
@@ -72,12 +77,42 @@ pub(super) struct Sources {
     silent: bool,
 }
 
+/// What the places of IMDS announce.
+#[derive(Debug)]
+struct Standing {
+    /// What was announced to an earlier run of the program.
+    before: Vec<Announced>,
+    /// What each place announced last, since it answered.
+    places: [Option<Vec<Announced>>; SOURCES.len()],
+}
+
+impl Standing {
+    fn is_known(&self) -> bool {
+        self.places.iter().any(Option::is_some)
+    }
+
+    /// All of it. A place that has not answered yet is taken at its earlier word: that another one
+    /// answers says nothing of it.
+    fn all(&self) -> Vec<Announced> {
+        let places = SOURCES.iter().zip(&self.places);
+        let all = places.flat_map(|(source, place)| match place {
+            Some(standing) => standing.clone(),
+            None => {
+                let before = self.before.iter().filter(|it| source.kinds.contains(&it.id.kind));
+                before.cloned().collect()
+            }
+        });
+        all.collect()
+    }
+}
+
 impl Sources {
-    pub(super) fn new(imds: Imds, shutdown: Shutdown) -> Self {
+    /// `before` was announced to an earlier run of the program.
+    pub(super) fn new(imds: Imds, shutdown: Shutdown, before: Vec<Announced>) -> Self {
         Self {
             imds,
             shutdown,
-            standing: Default::default(),
+            standing: Standing { before, places: Default::default() },
             next: [Instant::now(); SOURCES.len()],
             told: None,
             silent: false,
@@ -109,9 +144,8 @@ impl Sources {
     /// say keeps nobody from hearing the others.
     fn known(&self) -> Option<Vec<Announced>> {
         let shutdown = self.shutdown.announced();
-        let known = shutdown.is_some() || self.standing.iter().any(Option::is_some);
-        let of_imds = self.standing.iter().flatten().flatten().cloned();
-        known.then(|| of_imds.chain(shutdown).collect())
+        let known = shutdown.is_some() || self.standing.is_known();
+        known.then(|| self.standing.all().into_iter().chain(shutdown).collect())
     }
 
     /// Asks all that are due, whatever becomes of one of them; the last failure.
@@ -125,7 +159,7 @@ impl Sources {
             }
             self.next[index] = match self.ask_one(source, now).await {
                 Ok(standing) => {
-                    self.standing[index] = Some(standing);
+                    self.standing.places[index] = Some(standing);
                     began + source.every
                 }
                 Err(error) => {
@@ -265,6 +299,20 @@ mod tests {
         );
         assert_eq!(found, wanted);
         assert_eq!(maintenance("[]", &now()).expect("a list"), []);
+    }
+
+    #[test]
+    fn a_place_that_says_nothing_after_a_restart_is_taken_at_its_earlier_word() {
+        let termination = announced(Kind::Termination, "Terminated", None);
+        let spot = announced(Kind::Spot, "2019-01-21T09:02:00Z", at(1120));
+        let before = [termination.clone(), spot].concat();
+        let mut standing = Standing { before, places: Default::default() };
+        assert!(!standing.is_known(), "nobody has answered");
+        standing.places[1] = Some(Vec::new());
+        assert!(standing.is_known());
+        assert_eq!(standing.all(), termination, "the notice is withdrawn, and nothing else");
+        standing.places[0] = Some(Vec::new());
+        assert_eq!(standing.all(), []);
     }
 
     #[test]
