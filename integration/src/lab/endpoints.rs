@@ -81,7 +81,8 @@ impl Drop for Endpoints {
     }
 }
 
-fn tls(authority: &Authority, service: &str, region: &str) -> Result<Arc<rustls::ServerConfig>> {
+/// A certificate for the service's names in that region.
+pub fn tls(authority: &Authority, service: &str, region: &str) -> Result<Arc<rustls::ServerConfig>> {
     let host = format!("{service}.{region}.amazonaws.com");
     // Buckets are hosts of their own.
     let names =

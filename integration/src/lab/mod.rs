@@ -25,3 +25,4 @@ pub mod running;
 pub mod service_proxy;
 pub mod site;
 pub mod storm;
+pub mod torture;

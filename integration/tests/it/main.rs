@@ -53,3 +53,4 @@ mod region_signatures;
 mod region_simulated;
 mod region_warm_pool;
 mod storm_routes;
+mod torture;

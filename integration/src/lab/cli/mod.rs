@@ -9,8 +9,9 @@ mod figures;
 mod interrupt;
 mod leaving;
 mod look;
-mod product;
+pub mod product;
 mod storm;
+mod torture;
 mod up;
 
 use std::path::PathBuf;
@@ -149,6 +150,8 @@ enum Command {
     Bench(bench::Bench),
     /// Launch many instances at once against an AWS that throttles, on a clock that does not wait
     Storm(storm::Storm),
+    /// Drain nodes again and again while the program that does it is killed
+    Torture(torture::Torture),
     /// Check the released program: linked statically, small, content with an empty root
     Binary(binary::Binary),
     /// Build what a lab is made of, or find it in the cache
@@ -242,6 +245,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Demo(demo) => return demo::demo(name, &demo),
         Command::Bench(bench) => return bench::bench(&bench),
         Command::Storm(storm) => return storm::storm(&storm),
+        Command::Torture(torture) => return torture::torture(&torture),
         Command::Binary(binary) => return binary::binary(&binary),
         Command::Artifacts => {
             let made = artifacts::ensure(&Arc::new(Cache::open()?), &Progress::new())?;

@@ -9,7 +9,12 @@ use serde_json::Value;
 
 use super::up::Options;
 
-pub fn program(options: &Options) -> Result<PathBuf> {
+/// In the profile of this program, and with what else it was built with.
+pub fn of_this_build() -> Result<PathBuf> {
+    program(&Options::of_this_build(None))
+}
+
+pub(super) fn program(options: &Options) -> Result<PathBuf> {
     if let Some(given) = &options.windlass {
         return given.canonicalize().with_context(|| format!("cannot find {}", given.display()));
     }

@@ -52,6 +52,11 @@ impl Options {
         let family = Family::default();
         Self { latency, seed: 1, family, windlass, release: true, certificate_lifetime }
     }
+
+    /// The same in the profile of this program.
+    pub fn of_this_build(windlass: Option<PathBuf>) -> Self {
+        Self { release: false, ..Self::released(Latency::None, windlass) }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
