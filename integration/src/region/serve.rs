@@ -17,6 +17,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use nix::sys::socket::{setsockopt, sockopt::Ipv4Ttl};
 use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use time::macros::format_description;
+use time::{OffsetDateTime, UtcOffset};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
@@ -146,7 +148,9 @@ where
         let region = region.clone();
         async move {
             let request = gathered(request, arrival).await?;
-            answered(region.serve(request).await).await
+            let mut response = answered(region.serve(request).await).await?;
+            response.headers_mut().insert(header::DATE, date(region.clock().signing())?);
+            Ok::<_, io::Error>(response)
         }
     });
     let served = http1::Builder::new()
@@ -203,6 +207,15 @@ async fn answered(answer: Answer) -> io::Result<Response<Sent>> {
             Ok(Response::from_parts(parts, Sent::half(&body)))
         }
     }
+}
+
+/// AWS' clock, by which a client whose own is wrong signs again. RFC 9110, "Date/Time Formats".
+fn date(at: OffsetDateTime) -> io::Result<HeaderValue> {
+    let format = format_description!(
+        "[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT"
+    );
+    let text = at.to_offset(UtcOffset::UTC).format(format).map_err(io::Error::other)?;
+    HeaderValue::from_str(&text).map_err(io::Error::other)
 }
 
 /// A body that is whole, or ends the connection after its first half.
