@@ -130,7 +130,7 @@ impl Plan {
     pub fn deadline(&self) -> Duration {
         Duration::from_secs(match self.shape {
             Shape::Usual => 14,
-            Shape::Long => 26,
+            Shape::Long => 42,
             Shape::Stuck => 10,
         })
     }
@@ -159,8 +159,8 @@ fn kill(rng: &mut Rng, shape: Shape, troubles: &mut Troubles) -> (When, Kill) {
         6 => (Milestone::Empty, ms(rng, 0..100)),
         7 => (Milestone::Empty, ms(rng, 0..1000)),
         8 => (Milestone::Over, ms(rng, 0..150)),
-        // Around the heartbeat.
-        _ if shape == Shape::Long => (Milestone::Announced, ms(rng, 13_000..18_000)),
+        // Around the heartbeats.
+        _ if shape == Shape::Long => (Milestone::Announced, ms(rng, 13_000..33_000)),
         _ => (Milestone::Over, ms(rng, 0..1000)),
     };
     let pause = troubles.take(ms(rng, 20..1000));
@@ -187,7 +187,7 @@ fn pods(rng: &mut Rng, shape: Shape) -> Vec<Wanted> {
     let patient = Wanted { grace_seconds: 3600, ..Wanted::new("patient", Kind::Bare, soon(rng)) };
     pods.push(match shape {
         Shape::Usual => patient,
-        Shape::Long => Wanted { ends_after: Some(ms(rng, 15_000..18_000)), ..patient },
+        Shape::Long => Wanted { ends_after: Some(ms(rng, 29_000..33_000)), ..patient },
         Shape::Stuck => Wanted { ends_after: None, ..patient },
     });
     pods
