@@ -11,6 +11,7 @@ mod boot_ipv6;
 mod boot_scene;
 mod boot_worker;
 mod conformance;
+mod drain_faults;
 mod forwarding_scene;
 mod lab_by_hand;
 mod lab_daemon;
