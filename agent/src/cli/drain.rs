@@ -1,6 +1,5 @@
 //! `windlass drain`: an operator empties a node.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::anyhow;
@@ -11,15 +10,14 @@ use super::{Failure, kubernetes};
 use crate::client::Wire;
 use crate::config::{Drain, Treatment, WhenRefused, parse_duration};
 use crate::drawing::{self, Picture};
-use crate::exchange::InstanceId;
-use crate::operator::Hinted;
-use crate::operator::kubernetes::{KubeNode, nodes};
+use crate::operator::kubernetes::named;
 use crate::watch::drain::Rules;
 use crate::watch::drain::by_hand::Hand;
 
 /// Empty a node as it would empty itself: cordon, leave load balancers, evict in order, wait.
 ///
-/// Asks the API server with your kubeconfig, by the context of the cluster's name or else by the
+/// The options below say what the group's table `[drain]` says of drains that AWS announces; that
+/// table does not count here. Asks the API server with your kubeconfig, by the context of the cluster's name or else by the
 /// current one. Disruption budgets are heeded until the deadline; then the pods that are left are
 /// named, or deleted with `--when-refused delete`. The node stays cordoned until
 /// `windlass uncordon`. Interrupted, it can be run again.
@@ -71,7 +69,7 @@ enum Refused {
 pub async fn run(args: Args) -> Result<(), Failure> {
     let (wire, cluster) = (Wire::real()?, args.target.named()?.cluster);
     let client = kubernetes::client(&wire, &cluster)?;
-    let (instance, node) = find(nodes(client.clone()).await?, &args.node)?;
+    let (instance, node) = named(client.clone(), &args.node).await?;
     let (hand, rules) = (Hand::on(client, &wire, &node.name), args.rules());
     if args.dry_run {
         let foreseen = hand.foresee(&rules).await?;
@@ -102,20 +100,6 @@ impl Args {
             ..Drain::default()
         })
     }
-}
-
-/// The node that is called so, by its own name or its instance's.
-pub fn find(
-    nodes: BTreeMap<InstanceId, KubeNode>,
-    called: &str,
-) -> anyhow::Result<(InstanceId, KubeNode)> {
-    let is_it = |(instance, node): &(InstanceId, KubeNode)| {
-        node.name == called || instance.as_str() == called
-    };
-    nodes.into_iter().find(is_it).ok_or_else(|| {
-        let message = format!("the cluster has no node `{called}` on an EC2 instance");
-        Hinted::new(message, "`windlass nodes` lists them").into()
-    })
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

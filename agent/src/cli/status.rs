@@ -110,7 +110,7 @@ fn drain(
     time: OffsetDateTime,
 ) -> anyhow::Result<DrainStatus> {
     let (leaving, now) = (&kept.leaving, kept.now(machine, time)?);
-    let end = leaving.end(rules, now).map(|end| end.since(now));
+    let end = leaving.until(rules, now).map(|end| end.since(now));
     Ok(DrainStatus {
         state: leaving.state.name(),
         announced: leaving.events.iter().map(|it| it.announced.id.to_string()).collect(),

@@ -1,10 +1,9 @@
 //! `windlass uncordon`: an operator gives a node back.
 
-use super::drain::find;
 use super::target::Target;
 use super::{Failure, kubernetes};
 use crate::client::Wire;
-use crate::operator::kubernetes::nodes;
+use crate::operator::kubernetes::named;
 use crate::watch::drain::by_hand::{Hand, Returned};
 
 /// Give a node back that `windlass drain` cordoned: it takes pods, and load balancers may have it.
@@ -26,7 +25,7 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<(), Failure> {
     let (wire, cluster) = (Wire::real()?, args.target.named()?.cluster);
     let client = kubernetes::client(&wire, &cluster)?;
-    let (_, node) = find(nodes(client.clone()).await?, &args.node)?;
+    let (_, node) = named(client.clone(), &args.node).await?;
     let name = node.name;
     match Hand::on(client, &wire, &name).uncordon().await? {
         Returned::Now => tracing::info!("node `{name}` takes pods again"),

@@ -100,9 +100,12 @@ impl HttpConnector for Counted<SharedHttpConnector> {
     }
 }
 
-/// `s3:GetObject`, `autoscaling:CompleteLifecycleAction`, `imds:GET`.
+/// `s3:GetObject`, `autoscaling:CompleteLifecycleAction`, `imds:GET`; `other:POST` of a webhook.
 fn action(request: &HttpRequest) -> String {
-    let Some(service) = service(request) else { return format!("imds:{}", request.method()) };
+    let Some(service) = service(request) else {
+        let of_imds = request.uri().starts_with(concat!("http://", "169.254.169.254", "/"));
+        return format!("{}:{}", if of_imds { "imds" } else { "other" }, request.method());
+    };
     let action = form_value(request.uri().split_once('?').map_or("", |(_, query)| query), "x-id")
         .or_else(|| {
             let body = std::str::from_utf8(request.body().bytes()?).ok()?;
@@ -113,7 +116,7 @@ fn action(request: &HttpRequest) -> String {
 }
 
 /// The service that the request is signed for, from the credential scope
-/// (`KEY/DATE/REGION/SERVICE/aws4_request`); only IMDS is asked without a signature.
+/// (`KEY/DATE/REGION/SERVICE/aws4_request`); who is not of AWS, and IMDS, is asked without one.
 fn service(request: &HttpRequest) -> Option<&str> {
     let scope = request.headers().get("authorization")?.split_once("Credential=")?.1;
     scope.split(',').next()?.split('/').nth(3)

@@ -10,7 +10,7 @@ pub mod ec2;
 pub mod http;
 pub mod imds;
 mod link_local;
-mod plain;
+pub(crate) mod plain;
 pub mod s3;
 pub mod sts;
 mod trust;

@@ -36,14 +36,14 @@ fn title(report: &DrainReport) -> String {
     format!("{} ({})", report.node, report.instance)
 }
 
-/// `empty 12.40 s after the announcement`.
+/// `empty 12.40 s after the drain began`.
 fn headline(report: &DrainReport) -> String {
     let took = duration(report.ended_ms as f64);
     match report.remaining().count() {
-        _ if !report.listed => format!("gave up {took} after the announcement"),
-        0 => format!("empty {took} after the announcement"),
-        1 => format!("1 pod still here {took} after the announcement"),
-        n => format!("{n} pods still here {took} after the announcement"),
+        _ if !report.listed => format!("gave up {took} after the drain began"),
+        0 => format!("empty {took} after the drain began"),
+        1 => format!("1 pod still here {took} after the drain began"),
+        n => format!("{n} pods still here {took} after the drain began"),
     }
 }
 
@@ -59,14 +59,13 @@ fn rows(report: &DrainReport) -> Vec<Row> {
     };
     let asked = report.pods.iter().filter_map(|pod| pod.asked_ms).min();
     let cordoned = report.cordoned_ms;
-    let put_off = (report.began_ms > 0).then(|| row("announced", 0, report.began_ms, true));
-    let cordon = cordoned.map(|at| row("cordon", report.began_ms, at, false));
+    let cordon = cordoned.map(|at| row("cordon", 0, at, false));
     let let_go = asked.unwrap_or(report.ended_ms);
     let balancers = cordoned.filter(|at| *at < let_go);
     let balancers = balancers.map(|at| row("load balancers", at, let_go, true));
     let pods = report.pods.iter().map(|pod| pod_row(pod, report.ended_ms));
     let hook = report.left_ms.map(|left| row("hook", report.ended_ms, left, false));
-    let before = [put_off, cordon, balancers].into_iter().flatten();
+    let before = [cordon, balancers].into_iter().flatten();
     before.chain(pods).chain(hook).collect()
 }
 
@@ -97,9 +96,11 @@ fn pod_row(pod: &LeavingPod, ended_ms: u64) -> Row {
 /// What announced it, what became of the hook, and whatever the API server did not allow, once.
 fn notes(report: &DrainReport) -> Vec<String> {
     let announced = report.announced.iter().map(|it| {
-        let within = duration(it.end_ms.saturating_sub(it.seen_ms) as f64);
+        let before = (it.seen_ms < -999).then(|| duration(-it.seen_ms as f64));
+        let before = before.map(|ago| format!(", announced {ago} before")).unwrap_or_default();
+        let within = duration(it.end_ms.max(0) as f64);
         let hook = it.hook.as_ref().map(|hook| format!("; {hook}")).unwrap_or_default();
-        format!("{} ({}) left {within} for it{hook}", it.kind, it.name)
+        format!("{} ({}){before}: {within} for it{hook}", it.kind, it.name)
     });
     let mut said: Vec<&str> = report.pods.iter().filter_map(|pod| pod.said.as_deref()).collect();
     said.sort_unstable();
@@ -141,9 +142,8 @@ mod tests {
                 name: "Terminated".to_owned(),
                 seen_ms: 0,
                 end_ms: 900_000,
-                hook: Some("its hook is completed: CONTINUE".to_owned()),
+                hook: Some("the termination hook is completed: CONTINUE".to_owned()),
             }],
-            began_ms: 0,
             cordoned_ms: Some(41),
             ended_ms: 14_800,
             left_ms: Some(14_900),

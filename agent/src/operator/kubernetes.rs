@@ -10,6 +10,7 @@ use kube::api::ListParams;
 use kube::{Api, Client};
 use serde_json::Value;
 
+use super::Hinted;
 use crate::client::Wire;
 use crate::client::apiserver::{self, Identity};
 use crate::exchange::InstanceId;
@@ -32,6 +33,17 @@ pub async fn nodes(client: Client) -> anyhow::Result<BTreeMap<InstanceId, KubeNo
     let nodes: Api<Node> = Api::all(client);
     let listed = nodes.list(&ListParams::default()).await.context("listing Nodes")?;
     Ok(listed.items.into_iter().filter_map(read).collect())
+}
+
+/// The node that is called so, by its own name or its instance's.
+pub async fn named(client: Client, called: &str) -> anyhow::Result<(InstanceId, KubeNode)> {
+    let is_it = |(instance, node): &(InstanceId, KubeNode)| {
+        node.name == called || instance.as_str() == called
+    };
+    nodes(client).await?.into_iter().find(is_it).ok_or_else(|| {
+        let message = format!("the cluster has no node `{called}` on an EC2 instance");
+        Hinted::new(message, "`windlass nodes` lists them").into()
+    })
 }
 
 /// A client by the context `name` of a kubeconfig's text, else by its current context. Only client

@@ -18,13 +18,12 @@ pub struct DrainReport {
     pub group: String,
     /// The Node's name.
     pub node: String,
-    /// When the first of its announcements was seen, by the instance's clock: 0 ms.
+    /// When the drain began, by the instance's clock: 0 ms. What announced it may have been seen long
+    /// before.
     #[serde(with = "time::serde::rfc3339")]
     pub origin: OffsetDateTime,
     /// In the order in which they were seen.
     pub announced: Vec<Announcement>,
-    /// The drain began: an announcement may be acted upon long after it is seen.
-    pub began_ms: u64,
     /// The Node took no new pods any more, and load balancers were told to leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cordoned_ms: Option<u64>,
@@ -42,13 +41,14 @@ pub struct DrainReport {
 /// By what it was announced that the node leaves.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
-    /// `termination`, `spot`, `rebalance`, `maintenance` or `warm-pool`.
+    /// `termination`, `spot`, `rebalance`, `maintenance`, `warm-pool`, `shutdown` or `by-hand`.
     pub kind: String,
     /// AWS' own id or time of it.
     pub name: String,
-    pub seen_ms: u64,
+    /// Less than nothing where it was seen before the drain began.
+    pub seen_ms: i64,
     /// Until when pods had time.
-    pub end_ms: u64,
+    pub end_ms: i64,
     /// What became of the group's hook for it, as a sentence; absent where none waited, or waits
     /// still.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -38,9 +38,14 @@ pub(super) async fn serve(
     calls: Calls,
 ) -> Infallible {
     let page = Page { metrics, calls, readers: Arc::new(Semaphore::new(READERS)) };
+    let mut said = String::new();
     loop {
         let Err(error) = serve_once(machine, listen, &page).await;
-        tracing::error!("metrics cannot be read at {listen} now: {error:#}");
+        let error = format!("{error:#}");
+        if error != said {
+            tracing::error!("metrics cannot be read at {listen} now: {error}");
+            said = error;
+        }
         sleep(AGAIN).await;
     }
 }

@@ -77,6 +77,8 @@ impl Now {
         let Numbers { state, announced, end, pods, refusals, forced } = &self.drain;
         let is = STATES.map(|it| (labels("state", it), u64::from(it == *state)));
         text.gauge("state", "What the node does: 1 for one of the states.", is);
+        let help = "Whether this node would be drained when its end is announced.";
+        text.gauge("would_drain", help, [(String::new(), u64::from(!state.is_empty()))]);
         let kinds = announced.iter().map(|(kind, count)| (labels("kind", kind), *count));
         text.gauge("announced", "What announces that the node leaves.", kinds);
         let end = end.and_then(|end| u64::try_from(end).ok());

@@ -29,7 +29,7 @@ pub use self::said::{Line, Said, Tally};
 pub use self::status::Status;
 pub use self::strife::Quarrel;
 
-use self::drain::Drainer;
+use self::drain::{Drainer, Numbers};
 use self::network::{Keeper, Keeping};
 use crate::boot::Basis;
 use crate::cli::Failure;
@@ -88,6 +88,7 @@ async fn leave(machine: &Machine, wire: &Wire, status: &Status, metrics: &Metric
             Drainer::new(machine, wire, &basis, status, metrics).await?.run().await
         };
         let Err(error) = run.await;
+        metrics.drain(Numbers::default());
         tracing::error!("this node would not be drained now: {error:#}");
         sleep(DRAINER_AGAIN).await;
     }

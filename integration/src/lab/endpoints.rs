@@ -82,7 +82,11 @@ impl Drop for Endpoints {
 }
 
 /// A certificate for the service's names in that region.
-pub fn tls(authority: &Authority, service: &str, region: &str) -> Result<Arc<rustls::ServerConfig>> {
+pub fn tls(
+    authority: &Authority,
+    service: &str,
+    region: &str,
+) -> Result<Arc<rustls::ServerConfig>> {
     let host = format!("{service}.{region}.amazonaws.com");
     // Buckets are hosts of their own.
     let names =

@@ -51,7 +51,7 @@ pub fn a_worker_is_emptied_by_hand_given_back_and_says_how_it_left(lab: &Lab, al
     assert!(foreseen.contains("evict default/lone-"), "{foreseen}");
     assert_eq!(cordoned(lab, worker), (false, false));
 
-    let words = ["windlass", "drain", worker, "--deregistration-delay", "0s", "--output", "json"];
+    let words = ["windlass", "drain", worker, "--deregistration-delay", "2s", "--output", "json"];
     let report: Value = serde_json::from_str(&lab.operator_ok(&words)).unwrap();
     let left: Vec<&Value> = report["pods"].as_array().unwrap().iter().collect();
     assert!(left.iter().all(|pod| pod["gone_ms"].is_number()), "{report}");

@@ -1,6 +1,8 @@
 //! An operator drains a node, or gives it back: by the same rules as the node itself, with his own
 //! credential. What he cordoned stays so until he gives it back, whatever the node does meanwhile.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
@@ -14,12 +16,16 @@ use super::foreseen::{Foreseen, foresee};
 use super::pods;
 use super::report::{Subject, report};
 use super::rules::Rules;
+use super::said::Turned;
 use super::state::{Leaving, State};
 use super::step::{NodeAnswer, Observation};
 use crate::client::Wire;
 use crate::config::Drain;
 use crate::exchange::InstanceId;
 use crate::report::DrainReport;
+
+/// For a change of a Node, tries that fail included.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One node, in an operator's hands.
 #[derive(Debug)]
@@ -72,14 +78,15 @@ impl Hand {
             {
                 bail!("node `{node}` is not drained, since it cannot be cordoned: {said}");
             }
-            self.say(&engine, &decision).await;
             let (group, cluster) = (group.to_owned(), cluster.to_owned());
             let subject =
                 Subject { instance: instance.clone(), cluster, group, node: node.clone() };
             let at = At { moment: self.now(), time: self.wire.time.now().into() };
             if let Some(report) = report(&engine.leaving, &subject, at) {
+                self.say(&engine, &decision).await;
                 return Ok(report);
             }
+            engine.beside(self.say(&engine, &decision));
             engine.carry_out(decision.effects);
             observed = engine.next(self.now()).await;
         }
@@ -108,6 +115,12 @@ impl Hand {
         let mut engine = Engine::new(leaving, rules, self.cluster.clone(), None);
         let mut observed = Observation::Tick;
         loop {
+            if self.began.elapsed() > PATIENCE {
+                bail!(
+                    "the API server did not uncordon node `{name}` within {} s",
+                    PATIENCE.as_secs()
+                );
+            }
             if let Observation::Uncordoned(NodeAnswer::Refused(said)) = &observed {
                 bail!("node `{name}` cannot be uncordoned: {said}");
             }
@@ -121,12 +134,14 @@ impl Hand {
         }
     }
 
-    /// The log, and the Node's Events.
-    async fn say(&self, engine: &Engine, decision: &Decision) {
-        if let Some(turned) = &decision.turned {
-            turned.log();
-            let cluster = engine.cluster.clone();
-            cluster.event(turned.warning, turned.reason, &turned.message).await;
+    /// The log, at once, and the Node's Events.
+    fn say(&self, engine: &Engine, decision: &Decision) -> impl Future<Output = ()> + Send + use<> {
+        let (cluster, turned) = (engine.cluster.clone(), decision.turned.clone());
+        turned.iter().for_each(Turned::log);
+        async move {
+            if let Some(Turned { warning, reason, message }) = turned {
+                cluster.event(warning, reason, &message).await;
+            }
         }
     }
 

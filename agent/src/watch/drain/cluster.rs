@@ -61,6 +61,14 @@ impl Mark {
         }
     }
 
+    /// As the end of a sentence.
+    fn why(self) -> &'static str {
+        match self {
+            Self::Node => "since AWS announced its end",
+            Self::Hand => "since somebody drained it by hand",
+        }
+    }
+
     /// Whether he wants it cordoned.
     pub(super) fn is_on(self, node: &Node) -> bool {
         self.on(node).is_some()
@@ -131,7 +139,13 @@ impl Cluster {
 
     /// Takes back what is ours.
     pub(super) async fn uncordon(&self) -> NodeAnswer {
-        self.change_node(|node| uncordoned(node, self.mark)).await
+        self.change_node(|node| {
+            if self.mark.is_on(node) && self.mark.other().is_on(node) {
+                tracing::info!("node `{}` stays cordoned, {}", self.node, self.mark.other().why());
+            }
+            uncordoned(node, self.mark)
+        })
+        .await
     }
 
     async fn change_node(&self, change: impl Fn(&Node) -> Option<Value>) -> NodeAnswer {
@@ -267,6 +281,11 @@ fn cordoned(node: &Node, mark: Mark, exclude: bool) -> Option<Value> {
     if !unschedulable {
         patch["spec"] = json!({ "unschedulable": true });
         ours.insert("cordon");
+        // Somebody took the other's cordon away since: it is not his any more.
+        if let Some(theirs) = mark.other().on(node) {
+            patch["metadata"]["annotations"] = json!({ mark.other().annotation(): null });
+            ours.extend(theirs.get("exclude").filter(|_| excluded));
+        }
     }
     if exclude && !excluded {
         patch["metadata"]["labels"] = json!({ EXCLUDED: "true" });
@@ -276,7 +295,7 @@ fn cordoned(node: &Node, mark: Mark, exclude: bool) -> Option<Value> {
         patch["metadata"]["labels"] = json!({ EXCLUDED: null });
     }
     if noted.as_ref() != Some(&ours) {
-        patch["metadata"]["annotations"] = json!({ mark.annotation(): joined(&ours) });
+        patch["metadata"]["annotations"][mark.annotation()] = json!(joined(&ours));
     }
     (patch != json!({ "metadata": {} })).then_some(patch)
 }
@@ -415,6 +434,19 @@ mod tests {
             assert_eq!(back.spec.expect("a spec").unschedulable, None);
             assert!(!back.metadata.labels.unwrap_or_default().contains_key(EXCLUDED));
         }
+    }
+
+    #[test]
+    fn a_cordon_that_somebody_took_away_is_nobodys_any_more() {
+        let plain = node(json!({ "metadata": { "name": "n" }, "spec": {} }));
+        let mut left = merged(&plain, cordoned(&plain, Mark::Hand, true));
+        // kubectl uncordon
+        left.spec.as_mut().expect("a spec").unschedulable = None;
+        let ours = merged(&left, cordoned(&left, Mark::Node, true));
+        assert_eq!(noted(&ours, Mark::Hand), None);
+        let back = merged(&ours, uncordoned(&ours, Mark::Node));
+        assert_eq!(back.spec.expect("a spec").unschedulable, None);
+        assert!(!back.metadata.labels.unwrap_or_default().contains_key(EXCLUDED));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use time::OffsetDateTime;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::cluster::Cluster;
 use super::engine::{Engine, Told};
@@ -35,6 +35,12 @@ use crate::watch::{Metrics, Status};
 /// An earlier run's drain goes on without IMDS if need be, but not before it was asked.
 const FIRST_ANSWER: Duration = Duration::from_secs(5);
 
+/// What changes nothing but what can be looked at is written down so often at most.
+const SELDOM: Duration = Duration::from_secs(1);
+
+/// For whom a shutdown waits until they are told: S3, and the API server.
+const TOLD: Duration = Duration::from_secs(2);
+
 /// Lets the node go when that is announced.
 pub struct Drainer {
     wire: Wire,
@@ -45,6 +51,11 @@ pub struct Drainer {
     telling: Telling,
     status: Status,
     metrics: Metrics,
+    /// Not all that is known is written down, since then.
+    behind: bool,
+    kept: Instant,
+    /// The shutdown that is announced was let go on.
+    goes_down: bool,
 }
 
 impl Drainer {
@@ -78,7 +89,7 @@ impl Drainer {
             group: config.group.clone(),
             node,
         };
-        let telling = Telling::new(machine, &cluster, subject, basis, sdk);
+        let telling = Telling::new(machine, wire, &cluster, subject, basis, sdk);
         let drainer = Self {
             wire: wire.clone(),
             journal,
@@ -88,6 +99,9 @@ impl Drainer {
             telling,
             status,
             metrics,
+            behind: false,
+            kept: Instant::now(),
+            goes_down: false,
         };
         drainer.prepare();
         Ok(drainer)
@@ -111,7 +125,9 @@ impl Drainer {
         self.observe(first.ok().flatten().unwrap_or(Observation::Tick))?;
         loop {
             let now = self.journal.now()?;
+            let keep = self.kept + SELDOM;
             let observed = tokio::select! {
+                () = sleep_until(keep), if self.behind => Observation::Tick,
                 Some(standing) = self.announcements.told.recv() => standing,
                 observed = self.engine.next(now) => observed,
             };
@@ -123,11 +139,10 @@ impl Drainer {
         let at = At { moment: self.journal.now()?, time: self.wire.time.now().into() };
         let decision = self.engine.decide(observed, at.moment);
         let (leaving, rules) = (&self.engine.leaving, &self.engine.rules);
-        if decision.is_to_be_kept() {
+        self.behind |= decision.changed;
+        if decision.is_to_be_kept() || self.behind && self.kept.elapsed() >= SELDOM {
             self.journal.write(leaving, at.time);
-        }
-        if leaving.is_ready_for(Kind::Shutdown) {
-            self.shutdown.release();
+            (self.behind, self.kept) = (false, Instant::now());
         }
         self.status.set(said::status(leaving, rules, at.moment));
         self.metrics.drain(Numbers::of(leaving, rules, at));
@@ -136,8 +151,22 @@ impl Drainer {
             self.metrics.turned(turned.reason);
             self.engine.beside(self.telling.tell(leaving, turned, at));
         }
+        self.let_go_down();
         self.engine.carry_out(decision.effects);
         Ok(())
+    }
+
+    /// A shutdown goes on when nothing is left to do, and whoever had to be told was.
+    fn let_go_down(&mut self) {
+        let ready = self.engine.leaving.is_ready_for(Kind::Shutdown);
+        if ready && !self.goes_down {
+            let (told, shutdown) = (self.telling.settled(TOLD), self.shutdown.clone());
+            self.engine.beside(async move {
+                told.await;
+                shutdown.release();
+            });
+        }
+        self.goes_down = ready;
     }
 }
 

@@ -26,6 +26,13 @@ impl Draining {
         }
     }
 
+    /// Another drain after one that is over: what is known of pods stays known, new ones may be here.
+    pub(super) fn again(drained: &Drained, now: Moment) -> Self {
+        let mut evictions = drained.evictions.clone();
+        evictions.interrupted(now);
+        Self { evictions, ..Self::begun(now) }
+    }
+
     pub(super) fn ended(&self, hook_waits: bool, now: Moment) -> State {
         let evictions = self.evictions.clone();
         let drained = Drained { began: self.began, cordoned: self.cordoned, ended: now, evictions };

@@ -39,14 +39,16 @@ pub(super) struct Decision {
     pub effects: Vec<Effect>,
     /// The node went on to another state.
     pub turned: Option<Turned>,
-    /// Load balancers have their time from now on.
-    pub cordoned: bool,
+    /// Something else is announced, or load balancers have their time from now on.
+    pub counts: bool,
+    /// Anything at all is known that was not.
+    pub changed: bool,
 }
 
 impl Decision {
     /// Whether it has to be known in another run of the program.
     pub(super) fn is_to_be_kept(&self) -> bool {
-        !self.effects.is_empty() || self.turned.is_some() || self.cordoned
+        !self.effects.is_empty() || self.turned.is_some() || self.counts
     }
 }
 
@@ -107,8 +109,10 @@ impl Engine {
         let before = std::mem::take(&mut self.leaving);
         let (after, effects) = step(before.clone(), observed, &self.rules, now);
         let turned = said::turn(&before, &after, &self.rules, now);
+        let counts = cordoned || before.events != after.events;
+        let changed = before != after;
         self.leaving = after;
-        Decision { effects, turned, cordoned }
+        Decision { effects, turned, counts, changed }
     }
 
     /// Begins what was decided.
@@ -121,6 +125,10 @@ impl Engine {
         }
         for effect in effects {
             said::effect(&effect);
+            if let Effect::Delete { pod, grace } = &effect {
+                let (cluster, said) = (self.cluster.clone(), said::forced(pod, *grace));
+                self.beside(async move { cluster.event(true, "PodDeleted", &said).await });
+            }
             self.begin(carried_out(effect, self.cluster.clone(), self.hook.clone()));
         }
     }

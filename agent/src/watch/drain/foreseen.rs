@@ -46,8 +46,8 @@ pub(super) fn foresee(pods: &[Told], announced: Announced, rules: &Rules) -> For
         }
         if observed.is_empty() {
             let Some(wake) = leaving.wake(rules, now) else { return foreseen };
-            let seconds = wake.since(now).as_secs();
-            foreseen.steps.push(format!("wait {seconds} s for load balancers to let go"));
+            let waits = leaving.waits_for(rules, now).join("; ");
+            foreseen.steps.push(format!("wait for {waits}"));
             now = wake;
         }
     }
@@ -72,7 +72,10 @@ fn staying(pods: &[Told], leave: &[Pod], rules: &Rules) -> Vec<Staying> {
 fn went_well(effect: Effect, pods: &[Pod]) -> Vec<Observation> {
     match effect {
         Effect::Cordon { .. } => {
-            vec![Observation::Cordoned(NodeAnswer::Done), Observation::Pods(pods.to_vec())]
+            let ending = pods.iter().filter(|pod| pod.ending);
+            let gone = ending.map(|pod| Observation::PodGone(pod.uid.clone()));
+            let listed = Observation::Pods(pods.to_vec());
+            [Observation::Cordoned(NodeAnswer::Done), listed].into_iter().chain(gone).collect()
         }
         Effect::Evict { pod, .. } | Effect::Delete { pod, .. } => {
             let uid = pod.uid;
@@ -149,7 +152,7 @@ mod tests {
     fn a_drain_is_foreseen_in_its_order() {
         let wanted = "\
 1. cordon, and leave external load balancers
-2. wait 30 s for load balancers to let go
+2. wait for load balancers, that they let go: 30 s more
 3. evict shop/web-1 (30 s to end; its local data goes)
 4. evict shop/dns-1 (30 s to end; its local data goes)
 stays: shop/proxy-1, which is of a DaemonSet

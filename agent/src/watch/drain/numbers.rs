@@ -15,7 +15,7 @@ pub struct Numbers {
     pub state: &'static str,
     /// What is announced, by kind.
     pub announced: BTreeMap<&'static str, u64>,
-    /// Until when pods have time, in seconds since 1970; only while something is announced.
+    /// Until when pods have time, in seconds since 1970; only while they leave.
     pub end: Option<i64>,
     /// Pods that have to leave, by how far they are.
     pub pods: BTreeMap<&'static str, u64>,
@@ -29,7 +29,7 @@ impl Numbers {
         for event in &leaving.events {
             *announced.entry(event.announced.id.kind.name()).or_default() += 1;
         }
-        let end = leaving.end(rules, at.moment);
+        let end = leaving.until(rules, at.moment);
         let counted = Self {
             state: leaving.state.name(),
             announced,

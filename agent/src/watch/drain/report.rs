@@ -1,6 +1,8 @@
 //! What is reported of a drain, from what is known of it.
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
+use std::time::Duration;
+
 use super::event::{At, Moment};
 use super::evictions::{Evictee, Progress};
 use super::said::hook_over;
@@ -24,7 +26,8 @@ pub(super) fn report(leaving: &Leaving, subject: &Subject, at: At) -> Option<Dra
         State::Left { drained } => (drained, true),
         _ => return None,
     };
-    let origin = leaving.events.iter().map(|event| event.seen).min()?;
+    let asked = drained.evictions.pods.values().filter_map(|it| it.asked);
+    let origin = asked.chain([drained.began]).min()?;
     let since = |moment: Moment| moment.since(origin).as_millis() as u64;
     let hook_over = leaving.events.iter().any(|event| event.hook.is_some());
     let Subject { instance, cluster, group, node } = subject.clone();
@@ -35,8 +38,7 @@ pub(super) fn report(leaving: &Leaving, subject: &Subject, at: At) -> Option<Dra
         group,
         node,
         origin: at.time_of(origin),
-        announced: leaving.events.iter().map(|event| announcement(event, since)).collect(),
-        began_ms: since(drained.began),
+        announced: leaving.events.iter().map(|event| announcement(event, origin)).collect(),
         cordoned_ms: drained.cordoned.map(since),
         ended_ms: since(drained.ended),
         left_ms: (left && hook_over).then(|| since(at.moment)),
@@ -45,12 +47,14 @@ pub(super) fn report(leaving: &Leaving, subject: &Subject, at: At) -> Option<Dra
     })
 }
 
-fn announcement(event: &Event, since: impl Fn(Moment) -> u64) -> Announcement {
+fn announcement(event: &Event, origin: Moment) -> Announcement {
+    let ms = |duration: Duration| duration.as_millis() as i64;
+    let relative = |at: Moment| ms(at.since(origin)) - ms(origin.since(at));
     Announcement {
         kind: event.announced.id.kind.name().to_owned(),
         name: event.announced.id.name.clone(),
-        seen_ms: since(event.seen),
-        end_ms: since(event.end),
+        seen_ms: relative(event.seen),
+        end_ms: relative(event.end),
         hook: event.hook.as_ref().map(|end| hook_over(end).message),
     }
 }

@@ -1,7 +1,10 @@
 //! What a drain says: lines of the log, the Node's Events, `systemctl status`.
 
+use std::time::Duration;
+
 use super::event::Moment;
 use super::evictions::{Answer, Evictions};
+use super::pod::Pod;
 use super::rules::Rules;
 use super::state::{HookEnd, Leaving, State};
 use super::step::{Effect, HookAnswer, NodeAnswer, Observation};
@@ -38,7 +41,7 @@ pub(super) fn turn(
     let told = |reason, message| Some(Turned { warning: false, reason, message });
     let why = why(after);
     match &after.state {
-        State::Serving => told("InService", "the node takes pods again".to_owned()),
+        State::Serving => told("InService", "what was cordoned for it is given back".to_owned()),
         State::Cordoned { .. } => told("Cordoned", format!("no new pods: {why}")),
         State::Draining(_) => {
             let within = after.end(rules, now).map_or(0, |end| end.since(now).as_secs());
@@ -60,7 +63,7 @@ pub(super) fn turn(
     }
 }
 
-fn drain_over(evictions: &Evictions, took: std::time::Duration) -> Turned {
+fn drain_over(evictions: &Evictions, took: Duration) -> Turned {
     let left: Vec<String> = evictions.left().map(|it| it.pod.to_string()).collect();
     let gone = evictions.pods.len() - left.len();
     let took = format!("{}.{} s", took.as_secs(), took.subsec_millis() / 100);
@@ -129,16 +132,19 @@ pub(super) fn status(leaving: &Leaving, rules: &Rules, now: Moment) -> Option<St
 /// What is about to be done, where somebody will ask later who did it.
 pub(super) fn effect(effect: &Effect) {
     match effect {
-        Effect::Delete { pod, grace } => tracing::warn!(
-            "deleting pod {pod} with {} s to end: it could not be evicted in time",
-            grace.as_secs()
-        ),
+        Effect::Delete { pod, grace } => tracing::warn!("{}", forced(pod, *grace)),
         Effect::Evict { pod, grace } => {
             let short = grace.map(|it| format!(", with {} s instead of its own", it.as_secs()));
             tracing::info!("evicting pod {pod}{}{}", short.unwrap_or_default(), pod.loses());
         }
         other => tracing::debug!("{other:?}"),
     }
+}
+
+/// For the log, and for an Event of the Node.
+pub(super) fn forced(pod: &Pod, grace: Duration) -> String {
+    let seconds = grace.as_secs();
+    format!("deleting pod {pod} with {seconds} s to end: it could not be evicted in time")
 }
 
 /// What was answered, where it is not a yes.

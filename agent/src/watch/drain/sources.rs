@@ -91,18 +91,20 @@ impl Standing {
         self.places.iter().any(Option::is_some)
     }
 
-    /// All of it. A place that has not answered yet is taken at its earlier word: that another one
-    /// answers says nothing of it.
-    fn all(&self) -> Vec<Announced> {
-        let places = SOURCES.iter().zip(&self.places);
-        let all = places.flat_map(|(source, place)| match place {
-            Some(standing) => standing.clone(),
-            None => {
-                let before = self.before.iter().filter(|it| source.kinds.contains(&it.id.kind));
-                before.cloned().collect()
-            }
-        });
-        all.collect()
+    /// All of it, with what logind says. A place that has not answered yet is taken at its earlier
+    /// word: that another one answers says nothing of it.
+    fn all(&self, shutdown: Option<Option<Announced>>) -> Vec<Announced> {
+        let of_imds = SOURCES
+            .iter()
+            .zip(&self.places)
+            .map(|(source, place)| place.clone().unwrap_or_else(|| self.before(source.kinds)));
+        let of_logind = shutdown.map(|it| it.into_iter().collect());
+        let of_logind = of_logind.unwrap_or_else(|| self.before(&[Kind::Shutdown]));
+        of_imds.flatten().chain(of_logind).collect()
+    }
+
+    fn before(&self, kinds: &[Kind]) -> Vec<Announced> {
+        self.before.iter().filter(|it| kinds.contains(&it.id.kind)).cloned().collect()
     }
 }
 
@@ -144,8 +146,8 @@ impl Sources {
     /// say keeps nobody from hearing the others.
     fn known(&self) -> Option<Vec<Announced>> {
         let shutdown = self.shutdown.announced();
-        let known = shutdown.is_some() || self.standing.is_known();
-        known.then(|| self.standing.all().into_iter().chain(shutdown).collect())
+        let known = self.standing.is_known() || matches!(shutdown, Some(Some(_)));
+        known.then(|| self.standing.all(shutdown))
     }
 
     /// Asks all that are due, whatever becomes of one of them; the last failure.
@@ -305,14 +307,17 @@ mod tests {
     fn a_place_that_says_nothing_after_a_restart_is_taken_at_its_earlier_word() {
         let termination = announced(Kind::Termination, "Terminated", None);
         let spot = announced(Kind::Spot, "2019-01-21T09:02:00Z", at(1120));
-        let before = [termination.clone(), spot].concat();
+        let shutdown = announced(Kind::Shutdown, "PrepareForShutdown", at(1030));
+        let before = [termination.clone(), spot, shutdown.clone()].concat();
         let mut standing = Standing { before, places: Default::default() };
         assert!(!standing.is_known(), "nobody has answered");
         standing.places[1] = Some(Vec::new());
         assert!(standing.is_known());
-        assert_eq!(standing.all(), termination, "the notice is withdrawn, and nothing else");
+        let both = [termination.clone(), shutdown].concat();
+        assert_eq!(standing.all(None), both, "the notice is withdrawn, and nothing else");
+        assert_eq!(standing.all(Some(None)), termination, "logind knows of no shutdown");
         standing.places[0] = Some(Vec::new());
-        assert_eq!(standing.all(), []);
+        assert_eq!(standing.all(Some(None)), []);
     }
 
     #[test]

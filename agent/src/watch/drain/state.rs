@@ -163,6 +163,12 @@ impl Leaving {
         self.events.iter().filter(asks).map(|event| event.end).min()
     }
 
+    /// Until when pods have time, while they leave.
+    pub fn until(&self, rules: &Rules, now: Moment) -> Option<Moment> {
+        let leave = matches!(self.state, State::Draining(_) | State::Completing { .. });
+        self.end(rules, now).filter(|_| leave)
+    }
+
     /// Such an end is announced, and nothing is left to do before it.
     pub(super) fn is_ready_for(&self, kind: Kind) -> bool {
         let announced = self.events.iter().any(|event| event.announced.id.kind == kind);

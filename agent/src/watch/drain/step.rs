@@ -227,7 +227,8 @@ impl Leaving {
             }
             // There may be new pods since, and a hook that waits.
             (State::Left { drained }, Some(_)) => {
-                (hook_waits || self.is_asked_anew(drained.ended, rules, now)).then(draining)
+                let again = hook_waits || self.is_asked_anew(drained.ended, rules, now);
+                again.then(|| State::Draining(Draining::again(drained, now)))
             }
         }
     }

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
+use crate::client::{Wire, plain};
 use crate::host::Machine;
 
 /// For one try.
@@ -20,12 +21,13 @@ const PAUSES: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(5)];
 #[derive(Clone, Debug)]
 pub(super) struct Webhook {
     machine: Machine,
+    wire: Wire,
     file: String,
 }
 
 impl Webhook {
-    pub(super) fn new(machine: &Machine, file: &str) -> Self {
-        Self { machine: machine.clone(), file: file.to_owned() }
+    pub(super) fn new(machine: &Machine, wire: &Wire, file: &str) -> Self {
+        Self { machine: machine.clone(), wire: wire.clone(), file: file.to_owned() }
     }
 
     /// That nobody takes the message hinders nothing, and is said.
@@ -45,11 +47,10 @@ impl Webhook {
 
     async fn try_to_tell(&self, text: &str) -> anyhow::Result<()> {
         let url = self.machine.read_text(&self.file)?.context("there is no such file")?;
-        let client = reqwest::Client::builder().timeout(PATIENCE).build()?;
-        let request = client.post(url.trim()).header("content-type", "application/json");
-        let answer = request.body(json!({ "text": text }).to_string()).send().await;
-        let status = answer.map_err(reqwest::Error::without_url)?.status();
-        ensure!(status.is_success(), "it answered {status}");
+        let body = json!({ "text": text }).to_string();
+        let asked = timeout(PATIENCE, plain::post_json(&self.wire, url.trim(), body));
+        let status = asked.await.context("no answer in time")??;
+        ensure!((200..300).contains(&status), "it answered {status}");
         Ok(())
     }
 }
@@ -89,7 +90,8 @@ mod tests {
         let url = format!("http://{}/services/SECRET", listener.local_addr().expect("bound"));
         let file = "/etc/windlass/webhook";
         ensure_file(&machine, file, 0o600, format!("{url}\n").as_bytes()).expect("written");
-        let webhook = Webhook::new(&machine, file);
+        let wire = Wire::real().expect("a resolver");
+        let webhook = Webhook::new(&machine, &wire, file);
         let statuses = ["500 Internal Server Error", "200 OK"];
         let (asked, ()) =
             tokio::join!(answering(listener, &statuses), webhook.tell("the node is \"empty\""));
