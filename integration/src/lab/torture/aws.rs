@@ -24,13 +24,16 @@ use crate::region::imds::Machine;
 use crate::region::{Profile, Region, Settings, State};
 
 pub const CLUSTER: &str = "torture";
+pub const BUCKET: &str = "torture-kubernetes";
 pub const GROUP: &str = "torture-workers";
 /// The hook that is the node's to complete.
 pub const HOOK: &str = "windlass-termination";
 /// One that is somebody else's, where there is any.
 pub const OTHERS_HOOK: &str = "backup";
 /// The least that Auto Scaling takes.
-const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// When an action is abandoned, the group's other ones end with it.
+const OTHERS_TIMEOUT: Duration = Duration::from_secs(3600);
 /// IMDS answers for so long after the last hook.
 const SHUTTING_DOWN: Duration = Duration::from_secs(5);
 const ROLE: &str = "workers";
@@ -172,11 +175,12 @@ fn lay_out(state: &mut State, wanted: &Wanted, now: OffsetDateTime) -> Result<()
     state.ec2.timing.shutting_down = SHUTTING_DOWN;
     let scope = Scope {
         cluster: CLUSTER.to_owned(),
-        bucket: format!("{CLUSTER}-kubernetes"),
+        bucket: BUCKET.to_owned(),
         region: Some(state.settings.name.clone()),
         account: None,
         kms_key: None,
     };
+    state.s3.create_bucket(BUCKET, now);
     let shipped = render(Identity::Worker, &scope).expect("names that fit a policy");
     let policy = wanted.policy.unwrap_or(&shipped);
     state.iam.add_role(&mut state.ids, ROLE, &[(ROLE, policy)]).expect("a policy");
@@ -189,20 +193,20 @@ fn lay_out(state: &mut State, wanted: &Wanted, now: OffsetDateTime) -> Result<()
         value: CLUSTER.to_owned(),
         propagate_at_launch: false,
     };
-    let hooks = [Some(HOOK), Some(OTHERS_HOOK).filter(|_| wanted.others_hook)];
+    let others = wanted.others_hook.then(|| hook(OTHERS_HOOK, OTHERS_TIMEOUT));
     let group = NewGroup {
         tags: vec![tag],
-        hooks: hooks.into_iter().flatten().map(hook).collect(),
+        hooks: [hook(HOOK, TIMEOUT)].into_iter().chain(others).collect(),
         ..NewGroup::of(GROUP, TemplateName::Id(template), &[&subnet], 1)
     };
     create_group(state, group, now)
 }
 
-fn hook(name: &str) -> NewHook {
+fn hook(name: &str, timeout: Duration) -> NewHook {
     NewHook {
         name: name.to_owned(),
         transition: Some(Transition::Terminating),
-        heartbeat_timeout: Some(HEARTBEAT_TIMEOUT),
+        heartbeat_timeout: Some(timeout),
         ..NewHook::default()
     }
 }

@@ -18,7 +18,7 @@ use windlass::client::Wire;
 use windlass::client::apiserver::{Identity, connect};
 use windlass::pki::{CertificateAuthority, Subject};
 
-use super::node::API;
+use super::node::{API, SERVICES};
 use crate::lab::api_server::{ApiServer, Programs, free_port};
 use crate::lab::certificates::Authority;
 use crate::lab::control_plane::administrator;
@@ -41,8 +41,8 @@ pub struct Ground {
     pub authority: String,
     /// The one that vouches for AWS' names, PEM.
     pub lab: String,
-    /// Auto Scaling's.
-    pub tls: Arc<ServerConfig>,
+    /// Of [`SERVICES`], each in its place.
+    pub tls: Vec<Arc<ServerConfig>>,
     signer: CertificateAuthority,
     api: ApiServer,
     folder: PathBuf,
@@ -65,13 +65,14 @@ impl Ground {
         api.control(&programs, &cluster, "disruption")?;
         progress.say("kubernetes", "the API server is ready");
         let lab = Authority::create("windlass-lab")?;
+        let tls = SERVICES.iter().map(|(service, _)| endpoints::tls(&lab, service, REGION));
         let folder = std::env::temp_dir().join(prefix());
         fs::create_dir_all(&folder)?;
         Ok(Arc::new(Self {
             windlass: windlass.to_owned(),
             client,
             authority: signer.certificate_pem().to_owned(),
-            tls: endpoints::tls(&lab, "autoscaling", REGION)?,
+            tls: tls.collect::<Result<_>>()?,
             lab: lab.certificate().to_owned(),
             signer,
             api,

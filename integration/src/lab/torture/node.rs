@@ -13,13 +13,13 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use windlass::boot::ensure_kept;
+use windlass::boot::{Mailbox, ensure_kept};
 use windlass::config::{NodeConfig, Sha256Hex};
 use windlass::facts::Facts;
 use windlass::host::Machine as Host;
 use windlass::pki::sha256_hex;
 
-use super::aws::{self, Aws, CLUSTER, GROUP};
+use super::aws::{self, Aws, BUCKET, CLUSTER, GROUP};
 use super::gate::Gate;
 use super::ground::Ground;
 use crate::lab::network::router::{METADATA, RESOLVER, nth_address};
@@ -32,8 +32,9 @@ pub const API: &str = "api.torture.internal";
 const API_PORT: u16 = 6443;
 /// From TEST-NET-1 (RFC 5737), which is nobody's.
 const API_ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 20);
-const AUTO_SCALING: (&str, Ipv4Addr) =
-    ("autoscaling.eu-west-1.amazonaws.com", Ipv4Addr::new(192, 0, 2, 12));
+/// What a node that leaves asks, and where it answers.
+pub const SERVICES: [(&str, Ipv4Addr); 2] =
+    [("autoscaling", Ipv4Addr::new(192, 0, 2, 12)), ("s3", Ipv4Addr::new(192, 0, 2, 10))];
 const POD_CIDR: &str = "10.128.7.0/24";
 /// kubelet's certificate, and the link by which it is found.
 const CERTIFICATE: &str = "kubelet-client-2026-11-23-12-00-00.pem";
@@ -74,7 +75,7 @@ pub struct Node {
     pub gate: Gate,
     windlass: PathBuf,
     full_disk: bool,
-    _listening: [Listening; 2],
+    _listening: Vec<Listening>,
     resolving: JoinHandle<()>,
     place: Place,
 }
@@ -102,18 +103,18 @@ impl Node {
         let (address, ..) = aws::network(&machine)?;
         let metadata =
             serve::imds(&aws.region, listen(METADATA, 80)?, Who::Instance(address.into()))?;
-        let services = serve::https(&aws.region, listen(AUTO_SCALING.1, 443)?, ground.tls.clone())?;
+        let mut listening = vec![metadata];
+        for ((_, address), tls) in SERVICES.into_iter().zip(&ground.tls) {
+            listening.push(serve::https(&aws.region, listen(address, 443)?, tls.clone())?);
+        }
         let gate = Gate::start(listen(API_ADDRESS, API_PORT)?, ground.api_server())?;
-        let lookup: resolver::Lookup = Arc::new(|name| {
-            let known = [AUTO_SCALING, (API, API_ADDRESS)];
-            known.into_iter().find(|(known, _)| *known == name).map(|(_, address)| vec![address])
-        });
+        let lookup: resolver::Lookup = Arc::new(|name| lookup(name).map(|address| vec![address]));
         let socket = resolver::listen(&place.namespace, RESOLVER)?;
         Ok(Self {
             gate,
             windlass: ground.windlass.clone(),
             full_disk: wanted.full_disk,
-            _listening: [metadata, services],
+            _listening: listening,
             resolving: tokio::spawn(resolver::serve(socket, lookup)),
             place,
         })
@@ -154,13 +155,23 @@ impl Drop for Place {
     }
 }
 
+fn lookup(name: &str) -> Option<Ipv4Addr> {
+    let Some(below) = name.strip_suffix(".eu-west-1.amazonaws.com") else {
+        return (name == API).then_some(API_ADDRESS);
+    };
+    // Buckets are hosts of their own.
+    let service = below.rsplit('.').next();
+    SERVICES.into_iter().find(|(name, _)| Some(*name) == service).map(|(_, address)| address)
+}
+
 /// As an instance's interface is connected, with what it reaches on the way to nowhere: the other end
 /// is a port of a bridge, which is no interface of an instance's.
 fn connect(namespace: &Namespace, machine: &Machine) -> Result<()> {
     let (address, subnet, mac) = aws::network(machine)?;
-    let reached = [METADATA, RESOLVER, AUTO_SCALING.1, API_ADDRESS];
+    let services = SERVICES.map(|(_, address)| address);
+    let reached = [METADATA, RESOLVER, API_ADDRESS].into_iter().chain(services);
     let reached: String =
-        reached.iter().map(|address| format!("addr add {address}/32 dev lo\n")).collect();
+        reached.map(|address| format!("addr add {address}/32 dev lo\n")).collect();
     namespace.ip(&format!(
         "link set lo up\n{reached}\
          link add vpc type bridge forward_delay 0\nlink set vpc up\n\
@@ -201,7 +212,11 @@ fn write_root(
     put(&format!("var/lib/windlass/config/{hash}.toml"), &text)?;
     let hash: Sha256Hex = hash.parse().map_err(anyhow::Error::msg)?;
     let facts = facts(machine)?;
-    ensure_kept(&Host::this_with_files(root), &facts, &hash, &[POD_CIDR.parse()?])?;
+    let (role_id, _) = aws.role()?;
+    let user = format!("{role_id}:{}", machine.instance_id).parse()?;
+    let mailbox = Mailbox { bucket: BUCKET.to_owned(), user };
+    let host = Host::this_with_files(root);
+    ensure_kept(&host, &facts, &hash, &[POD_CIDR.parse()?], &mailbox)?;
 
     let identity = ground.kubelet(&machine.instance_id, wanted.certificate_lifetime)?;
     let pem = format!("{}{}", identity.certificate, identity.private_key);
