@@ -18,6 +18,7 @@ use ipnet::{IpNet, Ipv4Net};
 use time::OffsetDateTime;
 use windlass::policies::{self, Identity, Scope};
 
+use super::balancer::DEREGISTRATION_DELAY;
 use super::family::Family;
 use super::groups::{LAUNCH_HOOK, TERMINATION_HOOK};
 use super::public_vpc::PublicVpc;
@@ -160,7 +161,7 @@ impl Account {
              [api]\nendpoint = \"{api}\"\n\n\
              [network]\npods = {}\nservices = {}\n\n\
              [admission]\ncertificate_lifetime = \"{}s\"\n\n\
-             [drain]\nderegistration_delay = \"2s\"\n",
+             [drain]\nderegistration_delay = \"{}s\"\n",
             self.cluster,
             self.vpc,
             self.bucket,
@@ -168,6 +169,7 @@ impl Account {
             listed(&self.family.pods()),
             listed(&self.family.services()),
             certificate_lifetime.as_secs(),
+            DEREGISTRATION_DELAY.as_secs(),
         );
         for (group, kind) in GROUPS {
             let role = &self.roles[kind];

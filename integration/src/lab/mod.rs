@@ -6,6 +6,7 @@
 pub mod account;
 pub mod api_server;
 pub mod artifacts;
+pub mod balancer;
 pub mod certificates;
 pub mod cli;
 pub mod control_plane;

@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 
 use super::account::Account;
 use super::artifacts::{self, Cache};
+use super::balancer::{self, Balancer};
 use super::certificates::Authority;
 use super::endpoints::{self, Endpoints, resolver_of};
 use super::family::Family;
@@ -46,6 +47,7 @@ pub struct Lab {
     pub account: Account,
     pub fleet: Arc<Fleet>,
     pub endpoints: Endpoints,
+    pub balancer: Balancer,
     /// What clients on this machine need to reach all of it.
     pub environment: Environment,
     name: String,
@@ -82,12 +84,14 @@ impl Lab {
         let account = Account::open(&region, &wanted.name, wanted.family).await?;
         let authority = Authority::create(&format!("windlass lab {}", wanted.name))?;
         let resolver = resolver_of(account.vpc_cidr);
-        let router = Router::create(&router(&wanted.name), &endpoints::addresses(resolver))?;
+        let own = [endpoints::addresses(resolver), vec![balancer::ADDRESS]].concat();
+        let router = Router::create(&router(&wanted.name), &own)?;
         let following = router.follow(&region);
         let api = format!("api.{}.internal", wanted.name);
         let endpoints =
             Endpoints::start(&region, router.namespace(), account.vpc_cidr, &authority, &api)?;
         let kubernetes = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
+        let balancer = Balancer::of(router.namespace());
         let fleet = Fleet::new(Room {
             prefix,
             folder: folder.join("machines"),
@@ -114,6 +118,7 @@ impl Lab {
             account,
             fleet,
             endpoints,
+            balancer,
             environment,
             name: wanted.name.clone(),
             folder,
@@ -153,6 +158,8 @@ impl Lab {
         );
         fs::write(self.folder.join("kubeconfig"), config)?;
         self.tasks.push(tokio::spawn(forward(kubernetes, self.fleet.clone())));
+        let client = balancer::client(&local, authority.certificate(), administrator)?;
+        self.tasks.push(self.balancer.follow(client));
         let image = if std::env::consts::ARCH == "aarch64" { IMAGE_ARM64 } else { IMAGE_X86_64 };
         groups::create(&self.region, &self.account, image).await
     }

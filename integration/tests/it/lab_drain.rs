@@ -1,15 +1,21 @@
-//! Nodes that leave while pods run on them and somebody asks those pods all the time: real nodes, a
-//! real Kubernetes, and every way in which AWS takes an instance.
+//! Nodes that leave while pods run on them and clients ask those pods all the time, through a load
+//! balancer: real nodes, a real Kubernetes, and every way in which AWS takes an instance.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::collections::BTreeMap;
+use std::fmt;
 
+use integration::lab::balancer::PROPAGATION;
+use integration::lab::daemon::Status;
 use serde_json::{Value, json};
 
+use crate::lab_load::{Asked, Load};
 use crate::lab_scene::{Lab, in_service};
 
-const REPLICAS: usize = 4;
+const REPLICAS: usize = 6;
 
-/// A Deployment whose pods may go one at a time.
+const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
+
+/// A Deployment whose pods may go one at a time, behind a load balancer.
 fn web() -> Value {
     let labels = json!({ "app": "web" });
     let deployment = json!({
@@ -21,6 +27,11 @@ fn web() -> Value {
                 "spec": {
                     "automountServiceAccountToken": false,
                     "terminationGracePeriodSeconds": 10,
+                    "topologySpreadConstraints": [{
+                        "topologyKey": "kubernetes.io/hostname", "maxSkew": 1,
+                        "whenUnsatisfiable": "ScheduleAnyway",
+                        "labelSelector": { "matchLabels": labels },
+                    }],
                     "containers": [{
                         "name": "agnhost", "image": integration::lab::artifacts::AGNHOST,
                         "imagePullPolicy": "Never", "args": ["netexec", "--http-port=8080"],
@@ -38,7 +49,10 @@ fn web() -> Value {
     });
     let service = json!({
         "apiVersion": "v1", "kind": "Service", "metadata": { "name": "web" },
-        "spec": { "selector": labels, "ports": [{ "port": 8080 }] },
+        "spec": {
+            "type": "LoadBalancer", "selector": labels,
+            "ports": [{ "port": 80, "targetPort": 8080 }],
+        },
     });
     json!({ "apiVersion": "v1", "kind": "List", "items": [deployment, budget, service] })
 }
@@ -47,7 +61,7 @@ fn kubectl(lab: &Lab, words: &str) -> String {
     lab.operator_ok(&[&["kubectl"], &words.split(' ').collect::<Vec<_>>()[..]].concat())
 }
 
-/// Node → its ready pods of the Deployment.
+/// The nodes of the Deployment's ready pods, one for each pod.
 fn placed(lab: &Lab) -> Vec<String> {
     let pods: Value =
         serde_json::from_str(&kubectl(lab, "get pods --selector app=web --output json")).unwrap();
@@ -66,47 +80,6 @@ fn placed(lab: &Lab) -> Vec<String> {
         .collect()
 }
 
-/// A hundred requests, each on a connection of its own, to `$1`; prints how many were not answered.
-const HUNDRED: &str = r#"
-bad=0
-for _ in $(seq 100); do
-    curl --silent --fail --max-time 2 --output /dev/null "http://$1:8080/hostname" || bad=$((bad + 1))
-    sleep 0.01
-done
-echo $bad
-"#;
-
-/// The Deployment, asked without a pause from a node that stays.
-struct Load<'a> {
-    lab: &'a Lab,
-    from: String,
-    address: String,
-}
-
-impl Load<'_> {
-    /// While `what` happens: how many requests there were, and how many of them were not answered.
-    fn during(&self, what: impl FnOnce()) -> (usize, usize) {
-        let over = AtomicBool::new(false);
-        std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                let (mut asked, mut bad) = (0, 0);
-                while !over.load(Ordering::Relaxed) {
-                    let words =
-                        ["exec", &self.from, "--", "bash", "-c", HUNDRED, "load", &self.address];
-                    asked += 100;
-                    bad += self.lab.ok(&words).trim().parse::<usize>().unwrap();
-                }
-                (asked, bad)
-            });
-            let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(what));
-            over.store(true, Ordering::Relaxed);
-            let counted = asking.join().unwrap();
-            ended.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            counted
-        })
-    }
-}
-
 fn workers(lab: &Lab) -> Vec<String> {
     let alive = lab.status().into_iter().filter(|node| node.group == "workers");
     alive.filter(|node| node.lifecycle.is_some()).map(|node| node.instance).collect()
@@ -123,7 +96,7 @@ fn completed(lab: &Lab, instance: &str) -> usize {
     calls.lines().filter(of_it).count()
 }
 
-fn deployed(lab: &Lab) -> Load<'_> {
+fn deploy(lab: &Lab) {
     let file = std::env::temp_dir().join(format!("windlass-{}-web.json", lab.0));
     std::fs::write(&file, web().to_string()).unwrap();
     lab.eventually("the service account `default`", |_| {
@@ -131,57 +104,162 @@ fn deployed(lab: &Lab) -> Load<'_> {
     });
     lab.operator_ok(&["kubectl", "create", "--filename", &file.display().to_string()]);
     std::fs::remove_file(file).unwrap();
+    settled(lab);
+    let status = "get service web --output=jsonpath={.status.loadBalancer.ingress[0].ip}";
+    let address = kubectl(lab, status);
+    assert_eq!(lab.balancer().address, Some(format!("{address}:80")));
+}
+
+/// All pods are ready, and the load balancer sends to all nodes.
+fn settled(lab: &Lab) {
     lab.eventually("all pods ready", |_| placed(lab).len() == REPLICAS);
-    let from = lab.status().into_iter().find(|node| node.group == "control-plane").unwrap();
-    let address = kubectl(lab, "get service web --output=jsonpath={.spec.clusterIP}");
-    Load { lab, from: from.instance, address }
+    lab.eventually("all targets healthy", |nodes| {
+        let targets = lab.balancer().targets;
+        let serving = nodes.iter().filter(|it| it.lifecycle.as_deref() == Some("InService"));
+        targets.len() == serving.count() && targets.iter().all(|it| it.state == "healthy")
+    });
+}
+
+/// What was counted while nodes left: by the clients, and by the load balancer.
+struct Counted {
+    what: &'static str,
+    asked: Asked,
+    requests: u64,
+    failed: u64,
+    let_go: LetGo,
+}
+
+/// Targets whose leaving the whole load balancer knew, and what they had got by then.
+#[derive(Default)]
+struct LetGo {
+    requests: BTreeMap<String, u64>,
+    /// Who got more.
+    late: Vec<String>,
+}
+
+impl LetGo {
+    fn look(&mut self, lab: &Lab) {
+        for target in lab.balancer().targets {
+            let spread = u128::from(target.draining_ms.unwrap_or(0)) >= PROPAGATION.as_millis();
+            if spread {
+                let node = target.node.clone();
+                let known = *self.requests.entry(node).or_insert(target.counts.requests);
+                if target.counts.requests > known {
+                    self.late.push(format!("{known} requests before, and then: {target:?}"));
+                }
+            }
+        }
+    }
+}
+
+impl Counted {
+    fn during(lab: &Lab, load: &Load, what: &'static str, leave: impl FnOnce(&mut LetGo)) -> Self {
+        let (before, mut let_go) = (lab.balancer().counts, LetGo::default());
+        let asked = load.during(|| leave(&mut let_go));
+        let after = lab.balancer().counts;
+        let requests = after.requests - before.requests;
+        let counted =
+            Self { what, asked, requests, failed: after.failed() - before.failed(), let_go };
+        eprintln!("{counted}");
+        counted
+    }
+
+    fn check(&self, left: &[String]) {
+        let Self { what, asked, requests, failed, let_go } = self;
+        assert!(asked.failed.is_empty() && *failed == 0, "{self}: {:#?}", asked.failed);
+        assert!(asked.kept > 100 && asked.fresh > 100, "{self}");
+        assert_eq!(asked.all() as u64, *requests, "{self}");
+        assert_eq!(let_go.late, Vec::<String>::new(), "at {what}");
+        for node in left {
+            assert!(let_go.requests.contains_key(node), "{node} was not let go at {what}");
+        }
+    }
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, asked, requests, failed, let_go } = self;
+        write!(
+            f,
+            "{what}: {} requests on kept connections and {} on fresh ones, {} failed; the load \
+             balancer counts {requests}, {failed} failed, and let go of {} nodes",
+            asked.kept,
+            asked.fresh,
+            asked.failed.len(),
+            let_go.requests.len(),
+        )
+    }
 }
 
 #[test]
-fn no_request_is_dropped_whichever_way_a_node_leaves() {
+fn no_request_is_dropped_whichever_way_nodes_leave() {
     let lab = Lab::up("drain", &[]);
-    lab.ok(&["launch", "workers", "3"]);
-    lab.eventually("four nodes in service", |nodes| in_service(nodes, 4));
-    let load = deployed(&lab);
+    lab.ok(&["launch", "workers", "4"]);
+    lab.eventually("five nodes in service", |nodes| in_service(nodes, 5));
+    deploy(&lab);
+    let load = Load::of(&lab);
+    let gone = |nodes: &[Status], left: &[String]| {
+        let is_gone =
+            |id: &String| nodes.iter().any(|it| it.instance == *id && it.state == "terminated");
+        left.iter().all(is_gone)
+    };
 
-    let leaves = placed(&lab).pop().unwrap();
+    // Nobody drains this one: the label alone counts.
+    let labelled = workers(&lab)[..1].to_vec();
+    let excluded = Counted::during(&lab, &load, "a label for a while", |let_go| {
+        let node = &labelled[0];
+        kubectl(&lab, &format!("label node {node} {EXCLUDED}="));
+        lab.eventually("the labelled node no target", |_| {
+            let_go.look(&lab);
+            lab.balancer().targets.iter().all(|target| target.node != *node)
+        });
+        kubectl(&lab, &format!("label node {node} {EXCLUDED}-"));
+        settled(&lab);
+    });
+
+    let leaves = [placed(&lab).pop().unwrap()];
     let mut fewest = REPLICAS;
-    let scaled_in = load.during(|| {
-        lab.ok(&["terminate", &leaves]);
+    let scaled_in = Counted::during(&lab, &load, "scale-in", |let_go| {
+        lab.ok(&["terminate", &leaves[0]]);
         lab.eventually("the instance terminated", |nodes| {
+            let_go.look(&lab);
             fewest = fewest.min(placed(&lab).len());
-            nodes.iter().any(|node| node.instance == leaves && node.state == "terminated")
+            gone(nodes, &leaves)
         });
     });
-    assert_eq!(completed(&lab, &leaves), 2);
-    assert!(fewest >= REPLICAS - 1, "the budget was broken: {fewest} pods were ready");
-    lab.eventually("all pods ready", |_| placed(&lab).len() == REPLICAS);
+    settled(&lab);
 
     let old = workers(&lab);
-    let refreshed = load.during(|| {
-        lab.ok(&["refresh", "workers", "--min-healthy", "100", "--max-healthy", "150"]);
-        lab.eventually("a refresh that is successful", |_| {
-            lab.ok(&["refreshes", "workers"]).contains("Successful")
+    assert_eq!(old.len(), 3);
+    let refreshed = Counted::during(&lab, &load, "instance refresh", |let_go| {
+        lab.ok(&["refresh", "workers", "--min-healthy", "100", "--max-healthy", "200"]);
+        lab.eventually("a refresh that is successful", |nodes| {
+            let_go.look(&lab);
+            gone(nodes, &old) && lab.ok(&["refreshes", "workers"]).contains("Successful")
         });
     });
-    assert!(old.iter().all(|instance| completed(&lab, instance) == 2), "{old:?}");
     assert!(workers(&lab).iter().all(|instance| !old.contains(instance)));
-    lab.eventually("all pods ready", |_| placed(&lab).len() == REPLICAS);
+    settled(&lab);
 
-    let leaves = placed(&lab).pop().unwrap();
-    let interrupted = load.during(|| {
-        lab.ok(&["spot", &leaves, "--in", "60s"]);
-        lab.eventually("the instance empty", |_| !placed(&lab).contains(&leaves));
-        lab.eventually("the instance interrupted", |nodes| {
-            nodes.iter().any(|node| node.instance == leaves && node.state == "terminated")
+    let two = workers(&lab)[..2].to_vec();
+    let interrupted = Counted::during(&lab, &load, "two spot notices at once", |let_go| {
+        two.iter().for_each(|node| drop(lab.ok(&["spot", node, "--in", "60s"])));
+        lab.eventually("the instances interrupted", |nodes| {
+            let_go.look(&lab);
+            gone(nodes, &two)
         });
     });
-    eprintln!(
-        "asked and not answered: {scaled_in:?} at a scale-in, {refreshed:?} at an instance refresh, \
-         {interrupted:?} at a spot interruption"
+
+    excluded.check(&labelled);
+    scaled_in.check(&leaves);
+    refreshed.check(&old);
+    interrupted.check(&two);
+    assert!(fewest >= REPLICAS - 1, "the budget was broken: {fewest} pods were ready");
+    let left = leaves.iter().chain(&old);
+    assert!(
+        left.clone().all(|instance| completed(&lab, instance) == 2),
+        "{:?}",
+        left.collect::<Vec<_>>()
     );
-    for (asked, bad) in [scaled_in, refreshed, interrupted] {
-        assert!(asked > 200 && bad == 0, "{bad} of {asked}");
-    }
     lab.ok(&["down"]);
 }

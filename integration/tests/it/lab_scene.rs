@@ -4,6 +4,7 @@ use std::fs;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
+use integration::lab::balancer;
 use integration::lab::daemon::{Place, Status};
 use integration::lab::network::Namespace;
 use integration::lab::node::cgroups;
@@ -37,6 +38,10 @@ impl Lab {
 
     pub fn status(&self) -> Vec<Status> {
         serde_json::from_str(&self.ok(&["status", "--json"])).unwrap()
+    }
+
+    pub fn balancer(&self) -> balancer::Status {
+        serde_json::from_str(&self.ok(&["balancer", "--json"])).unwrap()
     }
 
     /// Runs a program of this machine with what `lab env` prints. The words may begin with more

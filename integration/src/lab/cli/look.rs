@@ -43,16 +43,20 @@ pub fn status(name: &str, json: bool) -> Result<()> {
             status.pid.map_or_else(|| "-".into(), |pid| pid.to_string()),
         ]
     });
-    let rows: Vec<_> = std::iter::once(header).chain(rows).collect();
-    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
-    for row in &rows {
-        let cells = row.iter().enumerate().map(|(n, cell)| format!("{cell:<0$}", width(n)));
-        println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
-    }
+    table(&std::iter::once(header).chain(rows).collect::<Vec<_>>());
     for status in found.iter().filter(|status| status.trouble.is_some()) {
         eprintln!("{}: {}", status.instance, status.trouble.as_deref().unwrap_or_default());
     }
     Ok(())
+}
+
+/// Prints rows with their columns below one another.
+pub fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or_default();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(n, cell)| format!("{cell:<0$}", width(n)));
+        println!("{}", cells.collect::<Vec<_>>().join("   ").trim_end());
+    }
 }
 
 pub fn environment(name: &str) -> Result<()> {

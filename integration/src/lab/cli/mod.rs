@@ -1,5 +1,6 @@
 //! The command line of `lab`: talk goes to standard error, data to standard output.
 
+mod balancer;
 mod bench;
 mod binary;
 mod cost;
@@ -131,6 +132,11 @@ enum Command {
     /// Make AWS fail by rule
     #[command(subcommand)]
     Fault(FaultCommand),
+    /// Print the load balancer's targets and what became of its requests
+    Balancer {
+        #[arg(long)]
+        json: bool,
+    },
     /// Print how many packets the VPC has dropped, by reason
     Drops,
     /// Move the region's clock
@@ -234,6 +240,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,
         Command::Fault(FaultCommand::List) => look::print(name, &Request::ListFaults)?,
         Command::Fault(FaultCommand::Clear) => look::print(name, &Request::ClearFaults)?,
+        Command::Balancer { json } => balancer::balancer(name, json)?,
         Command::Drops => look::print(name, &Request::Drops)?,
         Command::Clock(ClockCommand::Advance { by }) => {
             look::print(name, &Request::Advance { seconds: by.as_secs() })?;

@@ -117,6 +117,7 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             region.faults().clear();
             Ok(Value::Null)
         }
+        Request::Balancer => Ok(serde_json::to_value(lab.balancer.status())?),
         Request::Drops => Ok(serde_json::to_value(lab.fleet.room().router.drops()?)?),
         Request::Advance { seconds } => {
             region.clock().advance(Duration::from_secs(seconds));

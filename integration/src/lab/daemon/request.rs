@@ -83,6 +83,8 @@ pub enum Request {
     AddFault(FaultRule),
     ListFaults,
     ClearFaults,
+    /// The load balancer's targets and counters.
+    Balancer,
     /// How many packets the VPC dropped, by reason.
     Drops,
     /// Moves the region's clock forward.

@@ -234,12 +234,13 @@ pub fn outside_of(router: &str) -> String {
     format!("{router}-outside")
 }
 
+/// The router itself reaches the host only to answer it.
 fn outside(router: &Namespace) -> Result<Namespace> {
     let host = Namespace::create(&outside_of(router.name()))?;
     router.ip(&format!(
         "link add {OUTSIDE} mtu {OUTSIDE_MTU} type veth peer name eth0 mtu {OUTSIDE_MTU} netns {}\n\
          addr add {GATEWAY}/32 dev {OUTSIDE}\naddr add {GATEWAY_IPV6}/128 dev {OUTSIDE} nodad\n\
-         link set {OUTSIDE} up\n",
+         link set {OUTSIDE} up\nroute add {OUTSIDE_HOST}/32 dev {OUTSIDE}\n",
         host.name(),
     ))?;
     router.sysctl(&[(&format!("net.ipv4.conf.{OUTSIDE}.rp_filter"), "0")])?;
