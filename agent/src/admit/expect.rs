@@ -49,9 +49,14 @@ impl Admitter {
         let listed = listed.await?;
         self.seen.lock().expect("what was seen").listed(listed, self.now());
         let due = looking.answers_read.is_none_or(|at| at.elapsed() >= ANSWERS);
-        if due && self.expects_anybody() {
+        if due && (self.expects_anybody() || self.anybody_rests()) {
             self.read_answers().await?;
             looking.answers_read = Some(Instant::now());
+            if self.anybody_rests()
+                && let Err(error) = self.configs.refresh().await
+            {
+                tracing::warn!("a group's configuration could not be read: {error}");
+            }
         }
         let expected: Vec<_> = self.expected(|it| it.map(Holder::of).collect());
         if expected.is_empty() {
@@ -76,6 +81,22 @@ impl Admitter {
 
     pub(super) fn expects_anybody(&self) -> bool {
         self.expected(|it| it.next().is_some())
+    }
+
+    /// What `of` makes of those who may ask when their group calls them out of its warm pool. (Those of
+    /// our own group let themselves in.)
+    pub(super) fn resting<T>(
+        &self,
+        of: impl FnOnce(&mut dyn Iterator<Item = &Instance>) -> T,
+    ) -> T {
+        let seen = self.seen.lock().expect("what was seen");
+        let own = &self.config.admission.instance_profile;
+        let resting = seen.resting(self.config.admission.window, self.now());
+        of(&mut resting.filter(|it| it.instance_profile.as_ref() != Some(own)))
+    }
+
+    fn anybody_rests(&self) -> bool {
+        self.resting(|it| it.next().is_some())
     }
 
     /// Which instances have had an answer, by the keys under `nodes/`.

@@ -14,12 +14,13 @@ use super::configs::Unusable;
 use super::expect::{list, node_of};
 use super::lease::{Holder, NoLease};
 use super::refusal::Refusal;
-use super::verify::{Admissible, Case, verify};
+use super::verify::{Admissible, Case, InTimeBy, verify};
 use super::{Admitter, node};
+use crate::client::autoscaling::NotSaid;
 use crate::client::ec2::Instance;
 use crate::client::s3::{Condition, Written};
 use crate::config::NodeConfig;
-use crate::exchange::{Denied, Grant, Request, UserId};
+use crate::exchange::{Denied, Grant, InstanceId, Request, UserId};
 
 /// The decision about a request: what was done and the grant, or why not.
 pub(super) type Decided = Result<(Decision, Grant), Refusal>;
@@ -45,7 +46,15 @@ impl Admitter {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        let (instance, mut admissible) = match self.judge(user, request, &group, asked)? {
+        let mut in_time_by = InTimeBy::Launch;
+        let mut judged = self.judge(user, request, &group, asked, in_time_by)?;
+        if matches!(judged, Err(Refusal::AskedTooLate { .. }))
+            && self.is_called(&user.instance).await?
+        {
+            in_time_by = InTimeBy::Group;
+            judged = self.judge(user, request, &group, asked, in_time_by)?;
+        }
+        let (instance, mut admissible) = match judged {
             Ok(judged) => judged,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -60,7 +69,7 @@ impl Admitter {
             if found.is_some_and(|grant| grant.at >= began_at) {
                 return Err(Answered.into());
             }
-            admissible = match self.judge(user, request, &group, asked)? {
+            admissible = match self.judge(user, request, &group, asked, in_time_by)? {
                 Ok((_, admissible)) => admissible,
                 Err(refusal) => return Ok(Err(refusal)),
             };
@@ -75,6 +84,7 @@ impl Admitter {
         request: &Request,
         group: &NodeConfig,
         asked: OffsetDateTime,
+        in_time_by: InTimeBy,
     ) -> anyhow::Result<Result<(Instance, Admissible), Refusal>> {
         let now = self.now();
         let instance = {
@@ -83,8 +93,27 @@ impl Admitter {
         };
         let instance =
             instance.with_context(|| format!("EC2 has not described {}", user.instance))?;
-        let verified = verify(&Case { user, request, group, instance: &instance, asked });
+        let case = Case { user, request, group, instance: &instance, asked, in_time_by };
+        let verified = verify(&case);
         Ok(verified.map(|admissible| (instance, admissible)))
+    }
+
+    /// Whether its Auto Scaling group puts the instance into service now: asked of those who were
+    /// launched too long ago, as whoever waited in a warm pool was.
+    async fn is_called(&self, instance: &InstanceId) -> anyhow::Result<bool> {
+        match self.groups.lifecycle_state(instance).await {
+            Ok(state) => Ok(state.is_some_and(|state| {
+                matches!(state.as_str(), "Pending" | "Pending:Wait" | "Pending:Proceed")
+            })),
+            Err(NotSaid::Failed(said)) => Err(anyhow!(said)),
+            Err(denied @ NotSaid::Denied(_)) => {
+                tracing::warn!(
+                    "whether {instance} comes out of a warm pool is not known: {denied}\n\
+                     hint: `windlass cluster policy control-plane` prints what this role needs"
+                );
+                Ok(false)
+            }
+        }
     }
 
     /// The group's current revision, by which the request is judged, and the one that the instance

@@ -48,6 +48,7 @@ use self::counters::Counters;
 use self::leader::Load;
 use self::pace::Lead;
 use self::seen::Seen;
+use crate::client::autoscaling::Groups;
 use crate::client::ec2::Ec2;
 use crate::client::s3::Store;
 use crate::config::NodeConfig;
@@ -69,6 +70,7 @@ const CONFIGURATION: Duration = Duration::from_secs(60);
 pub struct Resources {
     pub store: Store,
     pub ec2: Ec2,
+    pub groups: Groups,
     pub clock: SharedTimeSource,
     /// The verified revision of the control-plane group that this instance is of: says cluster,
     /// VPC, pod network and how nodes are called.
@@ -97,6 +99,7 @@ pub enum Ended {
 pub struct Admitter {
     store: Store,
     ec2: Ec2,
+    groups: Groups,
     clock: SharedTimeSource,
     keys: Keys,
     config: NodeConfig,
@@ -127,8 +130,17 @@ pub enum NotAdmitted {
 impl Admitter {
     /// An admitter that has seen nothing yet.
     pub fn new(resources: Resources) -> Self {
-        let Resources { store, ec2, clock, config, authority, instance, apiserver, follows_group } =
-            resources;
+        let Resources {
+            store,
+            ec2,
+            groups,
+            clock,
+            config,
+            authority,
+            instance,
+            apiserver,
+            follows_group,
+        } = resources;
         let keys = Keys::of(&config.cluster.name);
         let authority = Arc::new(authority);
         let configs = Configs::new(store.clone(), keys.clone());
@@ -138,6 +150,7 @@ impl Admitter {
         Self {
             store,
             ec2,
+            groups,
             clock,
             keys,
             config,

@@ -33,12 +33,15 @@ impl Crowd {
 }
 
 /// Between two looks under the keys of those few who are expected, the youngest of whom was started
-/// so long ago. Most ask within 20 s, and wait for no more than this.
+/// so long ago. Most ask within 20 s, and wait for no more than this. Who is not [`PUNCTUAL`] any more
+/// rests in a warm pool, where to be looked for so often costs a dollar a month.
 pub fn doorstep(age: Duration) -> Duration {
     if age < Duration::from_secs(20) {
         Duration::from_millis(25)
-    } else {
+    } else if age < PUNCTUAL {
         Duration::from_millis(200)
+    } else {
+        Duration::from_secs(1)
     }
 }
 

@@ -96,6 +96,22 @@ impl Seen {
         self.instances(window, now).filter(expected)
     }
 
+    /// Who was started longer ago than `window` and has had no answer since: it rests in a warm pool,
+    /// and asks when its group calls.
+    pub fn resting(
+        &self,
+        window: Duration,
+        now: OffsetDateTime,
+    ) -> impl Iterator<Item = &Instance> {
+        let resting = move |instance: &&Instance| {
+            let answered = self.answered.get(&instance.id);
+            instance.state == State::Running
+                && now - instance.launched > window
+                && answered.is_none_or(|at| *at < instance.launched)
+        };
+        self.instances(TOO_OLD, now).filter(resting)
+    }
+
     /// Which of `asking` must be looked up by id now: EC2 has not described them lately, and was
     /// not asked within `pause`.
     pub fn due_for_look_up(
@@ -164,6 +180,18 @@ mod tests {
         let again = Instance { launched: NOW + MINUTE, ..one };
         seen.listed(vec![again.clone()], NOW + MINUTE);
         assert_eq!(expected(&seen, 15 * MINUTE, NOW + MINUTE), [again]);
+    }
+
+    #[test]
+    fn an_instance_that_never_asked_rests_when_the_window_is_over() {
+        let mut seen = Seen::default();
+        let resting = |seen: &Seen| seen.resting(15 * MINUTE, NOW).cloned().collect::<Vec<_>>();
+        let one = Instance { launched: NOW - 16 * MINUTE, ..instance(1) };
+        let expected = Instance { launched: NOW - 14 * MINUTE, ..instance(2) };
+        seen.listed(vec![one.clone(), expected], NOW);
+        assert_eq!(resting(&seen), std::slice::from_ref(&one));
+        seen.answered(&one.id, NOW);
+        assert_eq!(resting(&seen), []);
     }
 
     #[test]

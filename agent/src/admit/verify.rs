@@ -27,6 +27,19 @@ pub struct Case<'a> {
     pub instance: &'a Instance,
     /// When the request came. How long it has waited for an answer since is not the instance's fault.
     pub asked: OffsetDateTime,
+    /// By whom that may be in time.
+    pub in_time_by: InTimeBy,
+}
+
+/// Whose word it takes that an instance asks in time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InTimeBy {
+    /// EC2's: it was launched, or started, within the window.
+    Launch,
+    /// Auto Scaling's: its group puts it into service now. An instance that waited in a warm pool may
+    /// have been launched days ago, and is as new as any other: nobody but the group brings it into
+    /// that state, and it does not come there twice without leaving service in between.
+    Group,
 }
 
 /// A request that may have a grant.
@@ -109,7 +122,10 @@ fn instance_belongs(case: &Case<'_>) -> Result<(), Refusal> {
 }
 
 fn asked_within_the_window(case: &Case<'_>) -> Result<(), Refusal> {
-    let Case { instance, group, asked, .. } = case;
+    let Case { instance, group, asked, in_time_by, .. } = case;
+    if *in_time_by == InTimeBy::Group {
+        return Ok(());
+    }
     // Nothing, for what was asked before the latest start: its answer came too late for that one.
     let after = (*asked - instance.launched).try_into().unwrap_or_default();
     let window = group.admission.window;
@@ -137,6 +153,7 @@ mod tests {
         group: NodeConfig,
         instance: Instance,
         asked: OffsetDateTime,
+        in_time_by: InTimeBy,
     }
 
     impl Scene {
@@ -145,7 +162,8 @@ mod tests {
             let user = format!("AROAWORKER:{}", instance.id).parse().expect("a user id");
             let key = PrivateKey::generate().expect("a key");
             let request = request(&key, &Subject::node(instance.id.as_str()));
-            Self { user, request, group: config(), instance, asked: NOW }
+            let in_time_by = InTimeBy::Launch;
+            Self { user, request, group: config(), instance, asked: NOW, in_time_by }
         }
 
         fn spoiled(spoil: impl FnOnce(&mut Self)) -> (&'static str, String) {
@@ -162,6 +180,7 @@ mod tests {
                 group: &self.group,
                 instance: &self.instance,
                 asked: self.asked,
+                in_time_by: self.in_time_by,
             })
         }
     }
@@ -274,6 +293,16 @@ mod tests {
         scene.verify().expect("admitted to the last second");
         scene.asked = datetime!(2026-11-22 11:58 UTC);
         scene.verify().expect("admitted although it asked before its latest start");
+    }
+
+    #[test]
+    fn whom_the_group_calls_is_in_time_and_no_other_rule_is_waived() {
+        let mut scene = Scene::right();
+        scene.asked = datetime!(2026-11-25 12:00 UTC);
+        scene.in_time_by = InTimeBy::Group;
+        scene.verify().expect("admitted, days after its launch");
+        scene.instance.tags.clear();
+        assert_eq!(scene.verify().expect_err("refused").word(), "not-tagged");
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::identity::{Worth, judge};
 use super::stop::{Deadline, Stop};
 use crate::admit::{Admitter, NotAdmitted, Resources, load_authority};
 use crate::client::Wire;
+use crate::client::autoscaling::Groups;
 use crate::client::ec2::Ec2;
 use crate::exchange::{Grant, Request};
 use crate::report::Outcome;
@@ -53,6 +54,7 @@ async fn admit(
     let admitter = Admitter::new(Resources {
         store: asking.store.clone(),
         ec2: Ec2::new(sdk),
+        groups: Groups::new(sdk),
         clock: wire.time.clone(),
         authority: load_authority(asking.store, config).await?,
         instance: asking.wanted.instance.clone(),

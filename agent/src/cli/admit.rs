@@ -6,6 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::Failure;
 use crate::admit::{Admitter, ApiServer, Configs, Ended, Resources, load_authority};
+use crate::client::autoscaling::Groups;
 use crate::client::credentials::RoleCredentials;
 use crate::client::ec2::Ec2;
 use crate::client::imds::Imds;
@@ -77,6 +78,7 @@ async fn resources(wire: &Wire, imds: &Imds) -> Result<Resources, Failure> {
     let authority = load_authority(&store, &config).await?;
     Ok(Resources {
         ec2: Ec2::new(&sdk),
+        groups: Groups::new(&sdk),
         store,
         clock: wire.time.clone(),
         authority,

@@ -1,5 +1,5 @@
-//! Lifecycle hooks of Auto Scaling: the call by which an instance says that the group may go on, and
-//! the one by which it asks for more time.
+//! Auto Scaling: the call by which an instance says that its group may go on, the one by which it
+//! asks for more time, and what an admitter asks about an instance.
 //!
 //! Source: "Amazon EC2 Auto Scaling lifecycle hooks" (Amazon EC2 Auto Scaling User Guide).
 
@@ -34,6 +34,19 @@ pub enum Completed {
     Now,
     /// There is no pending action: it was completed before, or it timed out.
     Already,
+}
+
+/// Auto Scaling, as an admitter asks it.
+#[derive(Clone, Debug)]
+pub struct Groups(Client);
+
+/// Auto Scaling did not say.
+#[derive(Debug, thiserror::Error)]
+pub enum NotSaid {
+    #[error("Auto Scaling denied DescribeAutoScalingInstances: {0}")]
+    Denied(String),
+    #[error("Auto Scaling failed DescribeAutoScalingInstances: {0}")]
+    Failed(String),
 }
 
 /// Auto Scaling did not take the call.
@@ -95,6 +108,29 @@ impl Hook {
                 let (hook, group) = (self.name.clone(), self.group.clone());
                 Err(Error { action, hook, group, message })
             }
+        }
+    }
+}
+
+impl Groups {
+    /// In the region and with the credentials of `config`.
+    pub fn new(config: &SdkConfig) -> Self {
+        Self(Client::new(config))
+    }
+
+    /// The state of `instance` in its group, such as `Pending:Wait`; none where it is of no group.
+    pub async fn lifecycle_state(&self, instance: &InstanceId) -> Result<Option<String>, NotSaid> {
+        let call = self.0.describe_auto_scaling_instances().instance_ids(instance.as_str());
+        match call.send().await {
+            Ok(told) => {
+                let state =
+                    told.auto_scaling_instances().first().and_then(|it| it.lifecycle_state());
+                Ok(state.map(str::to_owned))
+            }
+            Err(error) if error.code() == Some("AccessDenied") => {
+                Err(NotSaid::Denied(error.message().unwrap_or_default().to_owned()))
+            }
+            Err(error) => Err(NotSaid::Failed(Chain(error).to_string())),
         }
     }
 }

@@ -10,7 +10,9 @@ use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use base64::Engine;
 use integration::lab::storm::scene::tag_route_tables;
-use integration::region::autoscaling::{GroupTag, NewGroup, NewHook, Transition, create_group};
+use integration::region::autoscaling::{
+    GroupTag, NewGroup, NewHook, PoolState, Transition, WarmPool, create_group,
+};
 use integration::region::ec2::{
     Author, IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Route, Tags, Target,
     TemplateName,
@@ -24,6 +26,7 @@ use windlass::admit::{Admitter, Resources};
 use windlass::boot::boot;
 use windlass::cli::{Failure, Started};
 use windlass::client::Wire;
+use windlass::client::autoscaling::Groups;
 use windlass::client::dns::Dns;
 use windlass::client::ec2::Ec2;
 use windlass::client::s3::Store;
@@ -35,9 +38,11 @@ use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
 pub const BUCKET: &str = "acme-kubernetes";
 pub const CLUSTER: &str = "prod";
-/// The Auto Scaling group of the workers, and its launch hook.
+/// The Auto Scaling group of the workers, its launch hook, and the termination hook that it has with
+/// a warm pool.
 pub const GROUP: &str = "prod-workers";
 pub const HOOK: &str = "node-ready";
+const LEAVES_HOOK: &str = "node-leaves";
 
 /// The scene of one test. Its folder goes with it.
 pub struct Scene {
@@ -65,6 +70,8 @@ pub struct Setting {
     pub deadline: &'static str,
     /// How long after the launch IMDS has no credentials.
     pub credentials_delay: Duration,
+    /// The instance is in the group's warm pool, and none is in service.
+    pub pool: Option<PoolState>,
 }
 
 impl Scene {
@@ -89,6 +96,7 @@ impl Default for Setting {
             latency: Profile::None,
             deadline: "15m",
             credentials_delay: Duration::ZERO,
+            pool: None,
         }
     }
 }
@@ -187,6 +195,7 @@ impl Scene {
         let admitter = Admitter::new(Resources {
             store: Store::new(&sdk, BUCKET),
             ec2: Ec2::new(&sdk),
+            groups: Groups::new(&sdk),
             clock: wire.time.clone(),
             config: self.control_plane.clone(),
             authority: CertificateAuthority::load(self.authority.certificate_pem(), key)
@@ -234,7 +243,16 @@ impl Scene {
 
     /// How Auto Scaling calls the instance's state; none when it has given it up.
     pub fn lifecycle(&self) -> Option<&'static str> {
-        self.region.with(|state, _| Some(state.autoscaling.member(&self.instance)?.1.state.name()))
+        let told = |state: &mut State, _| {
+            let (_, member) = state.autoscaling.member(&self.instance)?;
+            Some(member.lifecycle_state())
+        };
+        self.region.with(told)
+    }
+
+    /// So many of the group are to be in service.
+    pub fn scale(&self, to: u32) {
+        self.region.with(|state, _| state.autoscaling.set_desired(GROUP, to).expect("a group"));
     }
 
     pub fn report(&self) -> windlass::report::Report {
@@ -273,17 +291,19 @@ fn foundations(region: &Region, credentials_delay: Duration) -> (String, String)
     })
 }
 
-/// The one instance of an Auto Scaling group with a launch hook.
+/// The one instance of an Auto Scaling group with a launch hook, in service or in its warm pool.
 fn launch_in_group(region: &Region, subnet: &str, setting: &Setting) -> (String, Ipv4Addr) {
     region.with(|state, now| {
         let by = Author { arn: "arn:aws:iam::123456789012:user/operator", now };
         let template = spec(setting.role, None, &setting.user_data);
         let template = state.ec2.create_template(&mut state.ids, "workers", None, template, by);
-        let hook = NewHook {
-            name: HOOK.to_owned(),
-            transition: Some(Transition::Launching),
+        let hook = |name: &str, transition| NewHook {
+            name: name.to_owned(),
+            transition: Some(transition),
             ..NewHook::default()
         };
+        let mut hooks = vec![hook(HOOK, Transition::Launching)];
+        hooks.extend(setting.pool.map(|_| hook(LEAVES_HOOK, Transition::Terminating)));
         let tag = GroupTag {
             key: CLUSTER_TAG.to_owned(),
             value: CLUSTER.to_owned(),
@@ -292,10 +312,15 @@ fn launch_in_group(region: &Region, subnet: &str, setting: &Setting) -> (String,
         let template = TemplateName::Id(template.expect("a launch template"));
         let group = NewGroup {
             tags: vec![tag],
-            hooks: vec![hook],
+            hooks,
+            desired: Some(if setting.pool.is_some() { 0 } else { 1 }),
             ..NewGroup::of(GROUP, template, &[subnet], 1)
         };
         create_group(state, group, now).expect("a group");
+        if let Some(rest) = setting.pool {
+            let pool = WarmPool { rest, reuse_on_scale_in: true, ..WarmPool::default() };
+            state.autoscaling.put_warm_pool(GROUP, pool).expect("a group");
+        }
     });
     region.with(|state, _| {
         let group = state.autoscaling.group(GROUP).expect("the group");
@@ -375,6 +400,7 @@ role = "{role}"
 
 [hooks]
 launch = "{HOOK}"
+{leaves}
 
 [boot]
 deadline = "{deadline}"
@@ -382,6 +408,10 @@ deadline = "{deadline}"
         api = setting.api,
         certificate = authority.certificate_pem(),
         deadline = setting.deadline,
+        leaves = match setting.pool {
+            Some(_) => format!("termination = \"{LEAVES_HOOK}\""),
+            None => String::new(),
+        },
     )
 }
 

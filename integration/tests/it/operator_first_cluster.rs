@@ -18,6 +18,7 @@ use windlass::admit::{Admitter, Resources, load_authority};
 use windlass::boot::{Basis, boot};
 use windlass::cli::Started;
 use windlass::client::Wire;
+use windlass::client::autoscaling::Groups;
 use windlass::client::dns::Dns;
 use windlass::client::ec2::Ec2;
 use windlass::client::s3::Store;
@@ -179,6 +180,7 @@ impl Account {
         let authority = load_authority(&store, &config).await.expect("the CA's key");
         let admitter = Admitter::new(Resources {
             ec2: Ec2::new(&sdk),
+            groups: Groups::new(&sdk),
             store,
             clock: on.wire(&self.region).time,
             config,
@@ -266,6 +268,8 @@ async fn an_empty_bucket_becomes_a_cluster_and_the_policies_are_just_enough() {
 
     let admitter = account.admit(&first).await;
     let worker = account.launch("workers", "prod-worker");
+    // As late as out of a warm pool: its group waits for it.
+    account.region.clock().advance(std::time::Duration::from_secs(20 * 60));
     worker.boot(&account.region).await;
     assert_eq!(account.lifecycle(&worker), Some("InService"));
     let routed = account.pod_routes();

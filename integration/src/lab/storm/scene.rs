@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 use time::macros::datetime;
 use windlass::admit::{Admitter, ApiServer, Resources};
 use windlass::client::Wire;
+use windlass::client::autoscaling::Groups;
 use windlass::client::ec2::Ec2;
 use windlass::client::s3::Store;
 use windlass::config::NodeConfig;
@@ -151,6 +152,11 @@ impl Scene {
         Self { region, keys, revisions, control_plane, authority, subnet, other_subnet }
     }
 
+    /// The cluster's subnet.
+    pub fn subnet(&self) -> &str {
+        &self.subnet
+    }
+
     /// The authority that admitters sign with.
     pub fn authority(&self) -> CertificateAuthority {
         let key = PrivateKey::from_pem(&self.authority.1).expect("a key");
@@ -262,6 +268,7 @@ impl Scene {
         Resources {
             store: machine.store(),
             ec2: Ec2::new(&machine.sdk),
+            groups: Groups::new(&machine.sdk),
             clock: machine.wire.time.clone(),
             config: self.control_plane.clone(),
             authority: self.authority(),

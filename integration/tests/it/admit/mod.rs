@@ -10,6 +10,7 @@ mod roads;
 mod route_faults;
 mod simulation;
 mod storm;
+mod warm_pool;
 mod window;
 
 use integration::lab::storm::{agent, scene};
