@@ -2,7 +2,7 @@
 //!
 //! The node puts it into S3 when it is Ready, or when it gives up; `windlass report` draws it. All
 //! times count from `origin`: the moment at which the kernel started or, in a container, whose
-//! kernel started long before, PID 1.
+//! kernel started long before, PID 1; of a machine that waited in a warm pool, at which it was called.
 
 mod drain;
 mod record;
@@ -34,7 +34,11 @@ pub struct Report {
     pub zone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instance_type: Option<String>,
-    /// When the kernel (in a container: PID 1) started, by the instance's clock: 0 ms.
+    /// Which part of the instance's life this is about.
+    #[serde(default, skip_serializing_if = "Stage::is_launch")]
+    pub stage: Stage,
+    /// When the kernel (in a container: PID 1) started, or the group called the instance out of its
+    /// warm pool, by the instance's clock: 0 ms.
     #[serde(with = "time::serde::rfc3339")]
     pub origin: OffsetDateTime,
     /// In order of their start; they may overlap.
@@ -59,6 +63,33 @@ pub struct Report {
     /// Why the boot was given up, as a person reads it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+}
+
+/// What a boot was for. An instance in a warm pool is prepared first, and becomes a node when its
+/// group calls.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// From the machine's start on, to become a node.
+    #[default]
+    Launch,
+    /// From the machine's start on, to rest in the warm pool.
+    WarmPool,
+    /// From the call on, to become a node: the machine had been running in the warm pool.
+    FromWarmPool,
+}
+
+impl Stage {
+    fn is_launch(&self) -> bool {
+        *self == Self::Launch
+    }
+}
+
+impl Report {
+    /// It ended as it should.
+    pub fn is_good(&self) -> bool {
+        self.failure.is_none() && (self.ready_ms.is_some() || self.stage == Stage::WarmPool)
+    }
 }
 
 /// Something that took time.

@@ -10,6 +10,7 @@ use sd_notify::NotifyState;
 use time::OffsetDateTime;
 use tokio::time::timeout;
 
+use super::pool::Arrived;
 use super::stop::{Kind, Stop};
 use super::{Boot, Done, Known};
 use crate::client::autoscaling::{Completed, Hook, Verdict};
@@ -66,24 +67,24 @@ impl Boot {
     /// Whatever `ended` is, it is said, and kept.
     pub(super) async fn conclude(
         &self,
-        mut known: Known,
-        ended: Result<(), Stop>,
-    ) -> Result<(), Stop> {
+        known: &mut Known,
+        ended: Result<Arrived, Stop>,
+    ) -> Result<Arrived, Stop> {
         let mut abandoned = false;
         if let Err(stop) = &ended {
             status(&format!("failed: {:#}", stop.reason));
-            abandoned = stop.kind != Kind::Curable && self.abandon(&mut known, stop).await;
+            abandoned = stop.kind != Kind::Curable && self.abandon(known, stop).await;
         }
         let changed = self.recorder.steps().iter().any(|step| step.outcome != Outcome::Unchanged);
         if changed {
-            let report = self.report(&known, ended.as_ref().err());
-            self.keep_report(&known, report).await;
+            let report = self.report(known, ended.as_ref().err());
+            self.keep_report(known, report).await;
         }
         if abandoned {
-            see_off(&known).await;
+            see_off(known).await;
         }
-        if ended.is_ok() {
-            let node = known.node.unwrap_or_default();
+        if matches!(ended, Ok(Arrived::Ready)) {
+            let node = known.node.as_deref().unwrap_or_default();
             let said = if changed { "is Ready" } else { "is Ready; nothing was to be changed" };
             tracing::info!("node `{node}` {said}");
             let ready = [NotifyState::Ready, NotifyState::Status(&format!("node `{node}` {said}"))];
@@ -143,6 +144,7 @@ impl Boot {
             started_ms: Some(rounded(started_ms)),
             own_ms: known.kubelet_ms.map(|ms| rounded(ms - started_ms)),
             ready_ms: known.ready_ms,
+            stage: known.stage,
             peak_memory_bytes: self.machine.peak_memory_bytes(),
             calls: self.calls_with_the_reports(known),
             notes: known.notes.clone(),
@@ -179,9 +181,9 @@ impl Boot {
     }
 }
 
-/// The group also waits for the termination hook of an instance that it was told to abandon. No pod
-/// was ever here, and nobody else would complete it before it times out.
-async fn see_off(known: &Known) {
+/// The group also waits for the termination hook of an instance that it was told to abandon, or takes
+/// out of its warm pool. No pod was ever here, and nobody else would complete it before it times out.
+pub(super) async fn see_off(known: &Known) {
     let termination = known.revision.as_ref().and_then(|it| it.config.hooks.termination.as_ref());
     let (Some(launch), Some(name)) = (&known.hook, termination) else { return };
     let hook = launch.sibling(name);

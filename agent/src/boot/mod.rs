@@ -12,6 +12,7 @@ mod foresee;
 mod identity;
 mod ipv6;
 mod own_admission;
+mod pool;
 mod ready;
 mod steps;
 mod stop;
@@ -32,6 +33,7 @@ pub use self::foresee::{Foreseen, foresee};
 
 use self::configuration::Revision;
 use self::identity::Wanted;
+use self::pool::Arrived;
 use self::stop::{Deadline, Stop};
 use crate::cli::{Failure, Started};
 use crate::client::Wire;
@@ -46,27 +48,28 @@ use crate::facts::Facts;
 use crate::facts::observe::Document;
 use crate::host::{Machine, UnitState};
 use crate::pki::PrivateKey;
-use crate::report::{Outcome, Recorder};
+use crate::report::{Outcome, Recorder, Stage};
 
 /// What the waits with a reason of their own are ahead of the deadline that has none.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// Brings this machine up as a node, or says why not.
+/// Brings this machine up as a node, or says why not. In a warm pool that is when the group calls.
 pub async fn boot(machine: &Machine, wire: Wire, started: Started) -> Result<(), Failure> {
-    let (wire, calls) = wire.counted();
-    let ran = started.0.elapsed();
-    let origin = machine.origin()?;
-    let recorder = Recorder::new(origin.ago, calls.clone());
-    let boot =
-        Boot { machine: machine.clone(), wire, calls, recorder, began: Instant::now() - ran };
-    let mut known = Known::default();
-    // On every line in the journal, as WINDLASS_INSTANCE and WINDLASS_GROUP, once they are known.
-    let span = tracing::info_span!("boot", instance = Empty, group = Empty);
-    let run = async {
-        let ended = Box::pin(boot.ascend(&mut known)).await;
-        Box::pin(boot.conclude(known, ended)).await.map_err(Failure::from)
-    };
-    run.instrument(span).await
+    let began = Instant::now() - started.0.elapsed();
+    let mut boot = Boot::new(machine, &wire, Stage::Launch, machine.origin()?.ago, began);
+    loop {
+        // On every line in the journal, as WINDLASS_INSTANCE and WINDLASS_GROUP, once they are known.
+        let span = tracing::info_span!("boot", instance = Empty, group = Empty);
+        match boot.run().instrument(span).await? {
+            Arrived::Ready => return Ok(()),
+            // It may have waited for days: everything is looked at anew, and there is as much time
+            // as after a launch.
+            Arrived::Warm => {
+                let now = Instant::now();
+                boot = Boot::new(machine, &wire, Stage::FromWarmPool, Duration::ZERO, now);
+            }
+        }
+    }
 }
 
 struct Boot {
@@ -74,6 +77,7 @@ struct Boot {
     wire: Wire,
     calls: Calls,
     recorder: Recorder,
+    stage: Stage,
     /// The first instruction.
     began: Instant,
 }
@@ -90,6 +94,7 @@ struct Known {
     hook: Option<Hook>,
     kubelet_ms: Option<f64>,
     ready_ms: Option<f64>,
+    stage: Stage,
     notes: Vec<String>,
 }
 
@@ -123,7 +128,31 @@ struct Candidate {
 }
 
 impl Boot {
-    async fn ascend(&self, known: &mut Known) -> Result<(), Stop> {
+    /// One that counts from `since_origin` ago on.
+    fn new(
+        machine: &Machine,
+        wire: &Wire,
+        stage: Stage,
+        since_origin: Duration,
+        began: Instant,
+    ) -> Self {
+        let (wire, calls) = wire.clone().counted();
+        let recorder = Recorder::new(since_origin, calls.clone());
+        Self { machine: machine.clone(), wire, calls, recorder, stage, began }
+    }
+
+    /// Until the node is Ready, or the group calls the instance out of its warm pool.
+    async fn run(&self) -> Result<Arrived, Failure> {
+        let mut known = Known { stage: self.stage, ..Known::default() };
+        let ended = Box::pin(self.ascend(&mut known)).await;
+        let arrived = Box::pin(self.conclude(&mut known, ended)).await?;
+        if arrived == Arrived::Warm {
+            Box::pin(self.rest(&known)).await?;
+        }
+        Ok(arrived)
+    }
+
+    async fn ascend(&self, known: &mut Known) -> Result<Arrived, Stop> {
         let imds = Imds::new(&self.wire);
         let (document, user_data, sdk) = self.metadata(&imds, known).await?;
         let store = Store::new(&sdk, &user_data.bucket);
@@ -137,7 +166,13 @@ impl Boot {
         let within = candidate.config.boot.deadline;
         let deadline = Deadline { at: self.began + within, after: within };
         let aws = Aws { sdk: &sdk, store: &store };
-        let joining = Box::pin(self.join(known, aws, candidate, &running, deadline));
+        let joining = Box::pin(async {
+            if candidate.facts.instance.is_in_warm_pool() {
+                self.warm_up(known, &candidate).await
+            } else {
+                self.join(known, aws, candidate, &running, deadline).await
+            }
+        });
         match timeout_at(deadline.at + GRACE, joining).await {
             Ok(ended) => ended,
             Err(_) => Err(Stop::late(anyhow!("not Ready within {deadline}"))),
@@ -152,7 +187,7 @@ impl Boot {
         mut candidate: Candidate,
         running: &Running,
         deadline: Deadline,
-    ) -> Result<(), Stop> {
+    ) -> Result<Arrived, Stop> {
         let admitted = async {
             match identity::installed(&self.machine, candidate.wanted()) {
                 Some(grant) => Ok(grant),
@@ -165,7 +200,8 @@ impl Boot {
         let since = self.start(known, &units, running).await?;
         self.ready(&candidate, since, deadline).await?;
         known.ready_ms = Some(self.recorder.now_ms());
-        self.complete_hook(known).await
+        self.complete_hook(known).await?;
+        Ok(Arrived::Ready)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::picture::{Picture, Row};
 use super::{bytes, duration, short};
-use crate::report::{Outcome, Report, Step};
+use crate::report::{Outcome, Report, Stage, Step};
 
 /// The row that no step of ours recorded.
 const BEFORE: &str = "kernel, systemd";
@@ -17,7 +17,7 @@ impl From<&Report> for Picture {
             title: title(report),
             subject: subject(report),
             headline: String::new(),
-            well: report.failure.is_none() && report.ready_ms.is_some(),
+            well: report.is_good(),
             rows: rows(report),
             own,
             ready_ms: report.ready_ms,
@@ -32,11 +32,17 @@ impl From<&Report> for Picture {
 
 /// `Ready 2.31 s after the machine started`.
 fn headline(report: &Report, end_ms: f64) -> String {
-    match (&report.failure, report.ready_ms) {
-        (Some(_), _) => format!("gave up {} after the machine started", duration(end_ms)),
-        (None, Some(ready)) => format!("Ready {} after the machine started", duration(ready)),
-        (None, None) => format!("not Ready {} after the machine started", duration(end_ms)),
-    }
+    let (what, ms) = match (&report.failure, report.ready_ms, report.stage) {
+        (Some(_), _, _) => ("gave up", end_ms),
+        (None, Some(ready), _) => ("Ready", ready),
+        (None, None, Stage::WarmPool) => ("prepared for the warm pool", end_ms),
+        (None, None, _) => ("not Ready", end_ms),
+    };
+    let since = match report.stage {
+        Stage::Launch | Stage::WarmPool => "the machine started",
+        Stage::FromWarmPool => "it was called out of the warm pool",
+    };
+    format!("{what} {} after {since}", duration(ms))
 }
 
 /// What kind of machine it was: group, zone, instance type and revision, as far as they are known.
@@ -154,6 +160,7 @@ pub(super) mod tests {
             started_ms: Some(684.0),
             own_ms: Some(307.0),
             ready_ms: Some(1870.0),
+            stage: Stage::Launch,
             peak_memory_bytes: Some(17_000_000),
             calls: BTreeMap::from([
                 ("autoscaling:CompleteLifecycleAction".into(), 1),
@@ -177,5 +184,22 @@ pub(super) mod tests {
         report.ready_ms = None;
         report.failure = Some("denied, role-not-listed: role AROAX of i-0a1b2c3d4e5f60718 is not among the 1 role ids of group `workers` & may <not> join".into());
         report
+    }
+    #[test]
+    fn a_headline_says_what_a_boot_was_for() {
+        let from_pool = Report { stage: Stage::FromWarmPool, ..boot() };
+        let into_pool = Report { stage: Stage::WarmPool, ready_ms: None, ..boot() };
+        let drawn = |report: &Report| {
+            let picture = Picture::from(report);
+            (picture.headline, picture.well)
+        };
+        let said = [boot(), from_pool, into_pool].map(|report| drawn(&report));
+        let wanted = [
+            "Ready 1.87 s after the machine started",
+            "Ready 1.87 s after it was called out of the warm pool",
+            "prepared for the warm pool 1.92 s after the machine started",
+        ];
+        assert_eq!(said, wanted.map(|it| (it.to_owned(), true)));
+        assert!(!drawn(&failed()).1);
     }
 }

@@ -105,6 +105,11 @@ pub struct Image {
 }
 
 impl Instance {
+    /// Whether its group keeps it in the warm pool, or is on the way of putting it there.
+    pub fn is_in_warm_pool(&self) -> bool {
+        self.lifecycle_state.as_ref().is_some_and(|state| state.starts_with("Warmed:"))
+    }
+
     /// The VPC's CIDRs of both address families.
     pub fn vpc_cidrs(&self) -> impl Iterator<Item = &IpNet> {
         self.vpc_cidrs.iter().chain(&self.vpc_ipv6_cidrs)

@@ -45,6 +45,15 @@ pub async fn user_data(imds: &Imds) -> anyhow::Result<Vec<u8>> {
     Ok(imds.get("user-data").await?.unwrap_or_default())
 }
 
+/// Where its Auto Scaling group wants the instance, such as `InService` or `Warmed:Stopped`; none
+/// outside of one.
+///
+/// Source: "Retrieve the target lifecycle state through instance metadata" (Amazon EC2 Auto Scaling
+/// User Guide).
+pub async fn lifecycle_state(imds: &Imds) -> anyhow::Result<Option<String>> {
+    optional(imds, "meta-data/autoscaling/target-lifecycle-state").await
+}
+
 /// Everything else, at once.
 pub async fn facts(machine: &Machine, imds: &Imds, document: Document) -> anyhow::Result<Facts> {
     let (mac, network) = interface(imds).await?;
@@ -99,7 +108,7 @@ async fn instance(
     let (names, ipv6, lifecycle_state, auto_scaling_group) = try_join!(
         required(imds, "meta-data/local-hostname"),
         optional(imds, "meta-data/ipv6"),
-        optional(imds, "meta-data/autoscaling/target-lifecycle-state"),
+        lifecycle_state(imds),
         optional(imds, "meta-data/tags/instance/aws:autoscaling:groupName"),
     )?;
     let ipv6 = ipv6.map(|text| {

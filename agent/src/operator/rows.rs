@@ -11,7 +11,7 @@ use super::kubernetes::KubeNode;
 use super::nodes::Known;
 use crate::client::ec2::{Instance, State};
 use crate::exchange::{Denied, Grant, InstanceId};
-use crate::report::Report;
+use crate::report::{Report, Stage};
 
 /// An admitter answers within seconds; after this something is wrong with it.
 const ANSWER: Duration = Duration::seconds(30);
@@ -168,6 +168,9 @@ impl Seen<'_> {
     fn silent(&self) -> String {
         if let Some(failure) = self.report().and_then(|report| report.failure.as_ref()) {
             return failure.clone();
+        }
+        if self.report().is_some_and(|report| report.stage == Stage::WarmPool) {
+            return "prepared, and rests in its group's warm pool".to_owned();
         }
         match self.age().is_some_and(|age| age > ASK) {
             true => format!(

@@ -9,6 +9,7 @@ mod boot_faults;
 mod boot_full_disk;
 mod boot_ipv6;
 mod boot_scene;
+mod boot_warm_pool;
 mod boot_worker;
 mod conformance;
 mod drain_faults;

@@ -59,6 +59,42 @@ fn a_pool_may_keep_its_instances_running() {
     assert_eq!((lab.states(), lab.only()), (vec!["InService"], id));
 }
 
+/// User Guide, "Use lifecycle hooks with a warm pool": the launch hooks on the way in and on the way
+/// out, those of termination on the way back.
+#[test]
+fn a_running_instance_waits_for_the_hooks_on_each_of_its_ways() {
+    let hooks = vec![hook(IN, Transition::Launching, 300), hook(OUT, Transition::Terminating, 300)];
+    let pool = WarmPool {
+        rest: PoolState::Running,
+        max_prepared: Some(1),
+        reuse_on_scale_in: true,
+        ..WarmPool::default()
+    };
+    let mut lab = Fixture::with_pool(pool, 0, hooks);
+    lab.after(2);
+    let id = lab.only();
+    let step = |lab: &Fixture| (lab.states()[0], lab.machine(&id), lab.target(&id));
+    let at = |state, target: &str| (state, Some("running"), Some(target.to_owned()));
+    assert_eq!(step(&lab), at("Warmed:Pending:Wait", "Warmed:Running"));
+    lab.complete(&id, IN, ActionResult::Continue).expect("waited for");
+    lab.after(0);
+    assert_eq!(step(&lab), at("Warmed:Running", "Warmed:Running"));
+    for _ in 0..2 {
+        lab.desire(1);
+        lab.after(0);
+        assert_eq!(step(&lab), at("Pending:Wait", "InService"));
+        lab.complete(&id, IN, ActionResult::Continue).expect("waited for");
+        lab.after(0);
+        assert_eq!(step(&lab), at("InService", "InService"));
+        lab.desire(0);
+        lab.after(0);
+        assert_eq!(step(&lab), at("Warmed:Pending:Wait", "Warmed:Running"));
+        lab.complete(&id, OUT, ActionResult::Continue).expect("waited for");
+        lab.after(0);
+        assert_eq!(step(&lab), at("Warmed:Running", "Warmed:Running"));
+    }
+}
+
 /// API Reference, "PutWarmPool": MaxGroupPreparedCapacity and MinSize.
 #[test]
 fn the_pool_has_what_lacks_to_the_maximum_or_to_what_is_to_be_prepared() {
