@@ -16,6 +16,7 @@ use super::hook;
 use super::journal::Journal;
 use super::numbers::Numbers;
 use super::report::Subject;
+use super::resting::Resting;
 use super::rules::Rules;
 use super::said;
 use super::shutdown::Shutdown;
@@ -49,6 +50,7 @@ pub struct Drainer {
     announcements: Told,
     shutdown: Shutdown,
     telling: Telling,
+    resting: Resting,
     status: Status,
     metrics: Metrics,
     /// Not all that is known is written down, since then.
@@ -97,6 +99,7 @@ impl Drainer {
             shutdown,
             announcements: Told::by(|to| sources.tell(clock, to)),
             telling,
+            resting: Resting::on(machine),
             status,
             metrics,
             behind: false,
@@ -143,6 +146,9 @@ impl Drainer {
         if decision.is_to_be_kept() || self.behind && self.kept.elapsed() >= SELDOM {
             self.journal.write(leaving, at.time);
             (self.behind, self.kept) = (false, Instant::now());
+        }
+        if let Some(boot) = self.resting.follow(leaving) {
+            self.engine.beside(boot);
         }
         self.status.set(said::status(leaving, rules, at.moment));
         self.metrics.drain(Numbers::of(leaving, rules, at));

@@ -127,7 +127,8 @@ impl Journal {
 
     fn go_on(&mut self, kept: Kept, time: OffsetDateTime) -> anyhow::Result<Leaving> {
         self.ahead = kept.ahead(&self.machine, &self.boot, time)?;
-        Ok(kept.leaving.resumed(self.now()?))
+        let leaving = kept.leaving.resumed(self.now()?);
+        Ok(if kept.boot == self.boot { leaving } else { leaving.in_another_boot() })
     }
 }
 

@@ -25,6 +25,7 @@ mod numbers;
 mod pod;
 mod pods;
 mod report;
+mod resting;
 mod rules;
 mod said;
 mod shutdown;

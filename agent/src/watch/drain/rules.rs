@@ -14,6 +14,10 @@ pub const RESERVE: Duration = Duration::from_secs(5);
 /// between two with it, is none.
 pub const WITHDRAWN_AFTER: Duration = Duration::from_secs(10);
 
+/// That of a warm pool is withdrawn sooner: IMDS does not leave it out then, but says another state in
+/// its place, and the group counts on the node.
+pub const CALLED_AFTER: Duration = Duration::from_secs(3);
+
 /// IMDS may tell of a termination before Auto Scaling knows its lifecycle action: for so long, "No
 /// active Lifecycle Action" is not believed.
 pub const SETTLED_AFTER: Duration = Duration::from_secs(10);

@@ -8,7 +8,11 @@ use super::attempt::Attempt;
 use super::event::{Announced, Kind, Moment};
 use super::evictions::Evictions;
 use super::heartbeat::Heartbeat;
-use super::rules::{Asks, Rules, WITHDRAWN_AFTER};
+use super::rules::{Asks, CALLED_AFTER, Rules, WITHDRAWN_AFTER};
+
+/// States of a warm pool in which a machine keeps what it has in memory.
+const RUNNING: &str = "Warmed:Running";
+const HIBERNATED: &str = "Warmed:Hibernated";
 
 /// Why the node leaves, and how far it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -137,7 +141,8 @@ impl Event {
     }
 
     pub(super) fn withdrawn_at(&self) -> Option<Moment> {
-        Some(self.absent_since? + WITHDRAWN_AFTER)
+        let warm = self.announced.id.kind == Kind::WarmPool;
+        Some(self.absent_since? + if warm { CALLED_AFTER } else { WITHDRAWN_AFTER })
     }
 
     fn asks(&self, rules: &Rules, now: Moment) -> Option<Asks> {
@@ -183,6 +188,23 @@ impl Leaving {
             came_after && event.asks(rules, now) == Some(Asks::Drain)
         };
         self.events.iter().any(anew)
+    }
+
+    /// Drained into a warm pool that stops no machine.
+    pub fn rests_running(&self) -> bool {
+        let running = |event: &Event| {
+            let id = &event.announced.id;
+            id.kind == Kind::WarmPool && matches!(id.name.as_str(), RUNNING | HIBERNATED)
+        };
+        matches!(self.state, State::Left { .. }) && self.events.iter().any(running)
+    }
+
+    /// In another boot of the kernel. The machine may have been stopped in the warm pool, served again
+    /// since, and be on its way back: that is another action of the hook, under the same name.
+    pub(super) fn in_another_boot(mut self) -> Self {
+        let pool = |event: &&mut Event| event.announced.id.kind == Kind::WarmPool;
+        self.events.iter_mut().filter(pool).for_each(|event| event.hook = None);
+        self
     }
 
     /// The events whose hook waits for us.

@@ -32,6 +32,10 @@ fn termination() -> Announced {
     Announced { id: id(Kind::Termination, "Terminated"), at: None }
 }
 
+fn warm_pool(state: &str) -> Announced {
+    Announced { id: id(Kind::WarmPool, state), at: None }
+}
+
 fn spot(seconds: u64) -> Announced {
     Announced { id: id(Kind::Spot, "2026-11-25T09:02:00Z"), at: Some(at(seconds)) }
 }
@@ -426,13 +430,49 @@ fn a_nearer_end_leaves_load_balancers_less_time() {
 
 #[test]
 fn an_announcement_that_came_after_the_call_has_an_action_of_its_own() {
-    let warm = Announced { id: id(Kind::WarmPool, "Warmed:Stopped"), at: None };
+    let warm = warm_pool("Warmed:Stopped");
     let (mut story, effects) = Story::draining(std::slice::from_ref(&warm), &[]);
     assert_eq!(effects, [Effect::Complete]);
     story.now = at(1);
     assert_eq!(story.stands(&[warm, termination()]), []);
     assert_eq!(story.observe(Observation::Completed(HookAnswer::Done)), []);
     assert_eq!(story.later(1), [Effect::Complete]);
+}
+
+/// An instance that was drained into the warm pool, whose hook is completed.
+fn pooled(state: &str) -> Story {
+    let (mut story, effects) = Story::draining(&[warm_pool(state)], &[]);
+    assert_eq!(effects, [Effect::Complete]);
+    assert_eq!(story.observe(Observation::Completed(HookAnswer::Done)), []);
+    story
+}
+
+#[test]
+fn a_machine_that_runs_on_in_the_warm_pool_waits_for_the_call_and_is_given_back() {
+    let states = ["Warmed:Running", "Warmed:Hibernated", "Warmed:Stopped", "Warmed:Terminated"];
+    assert_eq!(states.map(|it| pooled(it).leaving.rests_running()), [true, true, false, false]);
+    let mut story = pooled("Warmed:Running");
+    assert_eq!(story.stands(&[]), []);
+    assert_eq!(story.later(2), []);
+    assert_eq!(story.later(1), [Effect::Uncordon]);
+    assert!(!story.leaving.rests_running());
+}
+
+#[test]
+fn a_machine_that_was_stopped_in_the_warm_pool_is_given_back_at_once() {
+    let mut story = pooled("Warmed:Stopped");
+    story.now = at(3600);
+    story.leaving = story.leaving.resumed(story.now).in_another_boot();
+    assert_eq!(story.stands(&[]), [Effect::Uncordon]);
+}
+
+/// It served so shortly that no run of the program was told: its hook waits again.
+#[test]
+fn a_second_return_to_the_warm_pool_has_an_action_of_its_own() {
+    let mut story = pooled("Warmed:Stopped");
+    story.now = at(3600);
+    story.leaving = story.leaving.resumed(story.now).in_another_boot();
+    assert_eq!(story.stands(&[warm_pool("Warmed:Stopped")]), [Effect::Complete]);
 }
 
 #[test]
