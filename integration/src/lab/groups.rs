@@ -3,7 +3,8 @@
 
 use anyhow::{Context, Result};
 use aws_sdk_autoscaling::types::{
-    LaunchTemplateSpecification, LifecycleHookSpecification, RefreshPreferences, Tag,
+    InstanceReusePolicy, LaunchTemplateSpecification, LifecycleHookSpecification,
+    RefreshPreferences, Tag, WarmPoolState,
 };
 use aws_sdk_ec2::types::{
     InstanceType, LaunchTemplateHttpTokensState,
@@ -16,7 +17,7 @@ use serde_json::{Value, json};
 use windlass::policies::CLUSTER_TAG;
 
 use super::account::{Account, GROUPS, sdk};
-use super::daemon::RefreshPace;
+use super::daemon::{PoolShape, RefreshPace};
 use crate::region::Region;
 
 pub const LAUNCH_HOOK: &str = "windlass-launch";
@@ -195,6 +196,28 @@ pub async fn refreshes(region: &Region, account: &Account, group: &str) -> Resul
         })
     });
     Ok(shown.collect())
+}
+
+/// Gives a group of nodes a warm pool.
+pub async fn warm_pool(
+    region: &Region,
+    account: &Account,
+    group: &str,
+    pool: &PoolShape,
+) -> Result<()> {
+    let autoscaling = aws_sdk_autoscaling::Client::new(&sdk(region, &account.administrator));
+    let name = name(account, group);
+    let reuse = InstanceReusePolicy::builder().reuse_on_scale_in(pool.reuse).build();
+    autoscaling
+        .put_warm_pool()
+        .auto_scaling_group_name(&name)
+        .max_group_prepared_capacity(pool.prepared)
+        .pool_state(WarmPoolState::from(pool.state.as_str()))
+        .instance_reuse_policy(reuse)
+        .send()
+        .await
+        .with_context(|| format!("cannot give `{name}` a warm pool"))?;
+    Ok(())
 }
 
 /// Launches one instance by a group's launch template, without the Auto Scaling group; its id. Only

@@ -27,6 +27,7 @@ mod lab_node;
 mod lab_operator;
 mod lab_scene;
 mod lab_stopped;
+mod lab_warm_pool;
 mod lab_watch;
 mod operator_cluster;
 mod operator_first_cluster;

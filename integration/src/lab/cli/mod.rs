@@ -23,7 +23,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use super::artifacts::{self, Cache};
-use super::daemon::{self, FaultRule, RefreshPace, Request};
+use super::daemon::{self, FaultRule, PoolShape, RefreshPace, Request};
 use super::node;
 use super::progress::Progress;
 
@@ -93,6 +93,13 @@ enum Command {
     /// List the refreshes of a group, the latest first
     Refreshes {
         group: String,
+    },
+    /// Give a group a warm pool, from which it scales out, or change it
+    WarmPool {
+        /// `workers` or `control-plane`
+        group: String,
+        #[command(flatten)]
+        pool: PoolShape,
     },
     /// Terminate an instance through its Auto Scaling group
     Terminate {
@@ -226,6 +233,9 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Scale { group, to } => look::print(name, &Request::Scale { group, to })?,
         Command::Refresh { group, how } => look::print(name, &Request::Refresh { group, how })?,
         Command::Refreshes { group } => look::print(name, &Request::Refreshes { group })?,
+        Command::WarmPool { group, pool } => {
+            look::print(name, &Request::WarmPool { group, pool })?;
+        }
         Command::Terminate { node } => {
             look::begin(name, &Request::Terminate { node }, "terminated")?;
         }

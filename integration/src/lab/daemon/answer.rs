@@ -61,6 +61,11 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             check(&group)?;
             groups::refreshes(region, &lab.account, &group).await
         }
+        Request::WarmPool { group, pool } => {
+            check(&group)?;
+            groups::warm_pool(region, &lab.account, &group, &pool).await?;
+            Ok(json!({"group": group, "prepared": pool.prepared, "state": pool.state}))
+        }
         Request::LaunchAlone { group } => {
             check(&group)?;
             let instance = groups::launch_alone(region, &lab.account, &group).await?;

@@ -21,7 +21,7 @@ use tokio::sync::mpsc;
 
 pub use self::answer::Status;
 pub use self::client::{Client, end, spawn};
-pub use self::request::{FaultRule, RefreshPace, Request, duration};
+pub use self::request::{FaultRule, PoolShape, RefreshPace, Request, duration};
 use super::progress::Progress;
 use super::running::{Lab, Wanted};
 

@@ -35,6 +35,12 @@ pub enum Request {
     Refreshes {
         group: String,
     },
+    /// Gives a group a warm pool, or changes it.
+    WarmPool {
+        group: String,
+        #[serde(flatten)]
+        pool: PoolShape,
+    },
     /// Launches one of a group that no Auto Scaling group looks after.
     LaunchAlone {
         group: String,
@@ -165,6 +171,20 @@ pub struct RefreshPace {
     /// Seconds in service before the next one is replaced
     #[arg(long, default_value_t = 0)]
     pub warmup: i32,
+}
+
+/// What a group's warm pool is like.
+#[derive(Clone, Debug, Serialize, Deserialize, clap::Args)]
+pub struct PoolShape {
+    /// How many instances there are in service and in the pool together
+    #[arg(long)]
+    pub prepared: i32,
+    /// Stopped, Running or Hibernated
+    #[arg(long, default_value = "Stopped")]
+    pub state: String,
+    /// Whoever leaves by a scale-in goes back into the pool, if it has a place
+    #[arg(long)]
+    pub reuse: bool,
 }
 
 /// `90`, `90s`, `5m` or `2h`.
