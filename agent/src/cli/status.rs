@@ -99,6 +99,9 @@ fn booted(report: &Report) -> String {
     match (&report.failure, report.ready_ms) {
         (Some(failure), _) => format!("given up ({began}): {failure}"),
         (None, Some(ready)) => format!("Ready {:.1} s after {began}", ready / 1000.0),
+        (None, None) if report.is_good() => {
+            format!("prepared ({began}), rests in its group's warm pool")
+        }
         (None, None) => format!("not Ready (began {began})"),
     }
 }
@@ -179,6 +182,19 @@ watch     `windlass watch` runs
 leaving   nothing is announced
 ";
         assert_eq!(text(&node()), wanted);
+    }
+
+    #[test]
+    fn a_machine_in_a_warm_pool_is_no_failure() {
+        let report = serde_json::json!({
+            "version": 1, "instance": "i-0123456789abcdef0", "cluster": "prod", "group": "workers",
+            "origin": "2026-11-26T06:00:00Z", "steps": [], "calls": {}, "stage": "warm-pool",
+        });
+        let report: Report = serde_json::from_value(report).expect("a report");
+        assert_eq!(
+            booted(&report),
+            "prepared (2026-11-26T06:00:00Z), rests in its group's warm pool"
+        );
     }
 
     #[test]
