@@ -22,7 +22,8 @@ const RUNS_A_PROCESSOR: usize = 8;
 
 Each run draws from the seed and its number what is on the node, what is announced, when the program
 is killed, and what goes wrong in AWS and on the way to the API server. The moment that a kill finds
-depends on the machine: a run that failed may not fail again.")]
+depends on the machine: a run that failed may not fail again. A machine with too much else to do fails
+runs by itself, and says in their timelines that it was late.")]
 pub struct Torture {
     /// Where chance comes from: the same seed, the same plans
     #[arg(long, default_value_t = 1)]

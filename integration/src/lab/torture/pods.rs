@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use k8s_openapi::api::core::v1::{Namespace, Node, Pod};
@@ -199,7 +199,11 @@ async fn run(
     let status = json!({ "status": {
         "phase": "Running", "conditions": [{ "type": "Ready", "status": "True" }],
     } });
-    let patched = pods.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await;
+    let (params, patch) = (PatchParams::default(), Patch::Merge(status));
+    let mut patched = pods.patch_status(name, &params, &patch).await;
+    if !matches!(patched, Ok(_) | Err(kube::Error::Api(_))) {
+        patched = pods.patch_status(name, &params, &patch).await;
+    }
     patched.map(drop).with_context(|| format!("cannot say that pod {name} is ready"))
 }
 
@@ -245,21 +249,30 @@ where
 {
     let shown = object["metadata"]["name"].to_string();
     let object: K = serde_json::from_value(object)?;
-    let made = api.create(&PostParams::default(), &object).await;
-    made.map(drop).with_context(|| format!("cannot make {shown}"))
+    // A connection that was kept may end at any moment, and what was asked on it may be done.
+    for again in [true, true, false] {
+        match api.create(&PostParams::default(), &object).await {
+            Ok(_) => break,
+            Err(kube::Error::Api(status)) if status.code == 409 => break,
+            Err(kube::Error::Api(status)) => bail!("cannot make {shown}: {}", status.message),
+            Err(_) if again => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot make {shown}")),
+        }
+    }
+    Ok(())
 }
 
 /// Until the budget counts its pods.
 async fn until_allowed(client: &Client, namespace: &str) -> Result<()> {
     let budgets = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
-    for _ in 0..300 {
+    for _ in 0..1200 {
         let status = budgets.get("web").await?.status.unwrap_or_default();
         if status.disruptions_allowed > 0 {
             return Ok(());
         }
         sleep(Duration::from_millis(100)).await;
     }
-    anyhow::bail!("the disruption controller allows nothing after 30 s")
+    bail!("the disruption controller allows nothing after 120 s")
 }
 
 enum Change<K> {

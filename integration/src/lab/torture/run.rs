@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::Result;
 use time::OffsetDateTime;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::aws;
+use super::book::Book;
 use super::ground::Ground;
 use super::plan::{Opening, Outage, Plan};
 use super::pods::Budget;
@@ -25,6 +26,10 @@ const SPOT_NOTICE: Duration = Duration::from_secs(80);
 
 /// The program counts in whole ones.
 const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Between two looks at how late the machine is, and what is worth telling.
+const LOOK: Duration = Duration::from_millis(100);
+const LATE: Duration = Duration::from_millis(300);
 
 /// A run that is over.
 #[derive(Clone, Debug)]
@@ -49,6 +54,8 @@ pub async fn run(ground: &Arc<Ground>, plan: Plan) -> Result<Outcome> {
     .await?;
     let book = scene.book.clone();
     let mut troubles = JoinSet::new();
+    let mut watching = JoinSet::new();
+    watching.spawn(tell_when_late(book.clone()));
     for ((milestone, after), kill) in plan.kills.clone() {
         let (book, kills) = (book.clone(), scene.service.kills());
         troubles.spawn(async move {
@@ -88,6 +95,18 @@ pub async fn run(ground: &Arc<Ground>, plan: Plan) -> Result<Outcome> {
     let Scene { service, .. } = scene;
     service.stop().await;
     Ok(Outcome { verdict: seen.judged(), timeline, plan })
+}
+
+/// A machine with too much to do fails runs that would have gone well: whoever reads of one shall see it.
+async fn tell_when_late(book: Book) {
+    loop {
+        let began = Instant::now();
+        sleep(LOOK).await;
+        let late = began.elapsed() - LOOK;
+        if late >= LATE {
+            book.tell(format!("this machine is late by {} ms", late.as_millis()));
+        }
+    }
 }
 
 fn setting(plan: &Plan) -> Setting {
