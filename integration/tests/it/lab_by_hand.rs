@@ -40,7 +40,8 @@ fn refused(lab: &Lab, words: &[&str]) -> String {
 pub fn a_worker_is_emptied_by_hand_given_back_and_says_how_it_left(lab: &Lab, alone: &str) {
     kubectl(lab, &format!("cordon {alone}"));
     let workers = lab.status().into_iter().filter(|node| node.group == "workers");
-    let worker = workers.filter(|node| node.lifecycle.is_some()).last().unwrap().instance;
+    let mut of_group = workers.filter(|node| node.lifecycle.is_some());
+    let worker = of_group.next_back().unwrap().instance;
     let worker = worker.as_str();
     let image = integration::lab::artifacts::AGNHOST;
     kubectl(lab, &format!("create deployment lone --image={image} -- /agnhost pause"));

@@ -28,7 +28,7 @@ impl Resting {
         let begins = rests && !self.begun;
         self.begun = rests;
         let machine = self.machine.clone();
-        begins.then(|| async move {
+        begins.then_some(async move {
             if let Err(error) = machine.restart_units(&[BOOT]).await {
                 tracing::error!("nobody waits for the group's call: {error:#}");
             }

@@ -89,7 +89,7 @@ impl Plan {
         };
         let rebalances = matches!(opening, Opening::Rebalance { .. });
         let mut troubles = Troubles::within(shape.spare());
-        let faults = troubles.from_the_start(rng);
+        let faults = troubles.at_the_start(rng);
         let outage = (rng.u32(..4) == 0).then(|| Outage {
             when: (early(rng), ms(rng, 0..2500)),
             lasts: troubles.take(ms(rng, 300..4000)),

@@ -31,7 +31,7 @@ impl Troubles {
     }
 
     /// Strikes a call somewhere in the drain.
-    pub fn from_the_start(&mut self, rng: &mut Rng) -> Vec<Rule> {
+    pub fn at_the_start(&mut self, rng: &mut Rng) -> Vec<Rule> {
         let mut rules = Vec::new();
         for _ in 0..rng.u32(..=2) {
             let nth = rng.u64(1..=40);
