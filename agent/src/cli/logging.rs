@@ -20,9 +20,14 @@ use super::Failure;
 /// Overrides what is logged, in the syntax of `tracing_subscriber::EnvFilter`.
 const FILTER: &str = "WINDLASS_LOG";
 
+/// The SDK says there, as an error, that after a failure it could not have a connection closed, since
+/// our own connector does not hand its connections out. It closes them itself.
+const POISONING: &str = "aws_smithy_runtime::client::http::connection_poisoning";
+
 /// Starts logging for the whole program.
 pub fn start(verbose: bool) {
     let usual = if verbose { "windlass=debug,info" } else { "windlass=info,warn" };
+    let usual = format!("{usual},{POISONING}=off");
     let filter = EnvFilter::try_from_env(FILTER).unwrap_or_else(|_| EnvFilter::new(usual));
     let journal = under_journald().then(|| tracing_journald::layer().ok()).flatten();
     let sink = match journal {

@@ -1,7 +1,8 @@
 //! `lab node-enter SPEC`: joins the node's control groups and its network namespace, makes the
 //! other namespaces, and runs `node-init` as PID 1 in them.
 
-use std::fs::{self, File};
+use std::fs::File;
+use std::io::Write;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
@@ -33,17 +34,19 @@ pub fn main(file: &Path) -> Result<ExitCode> {
             | CloneFlags::CLONE_NEWPID,
     )
     .context("cannot make the node's namespaces")?;
+    // Opened before there is a PID 1: that changes the root of this mount namespace, and so of this
+    // program.
+    let file_of_pid = spec.folder.join("pid");
+    let mut pid = File::create(&file_of_pid)
+        .with_context(|| format!("cannot make {}", file_of_pid.display()))?;
     let mut init = Command::new(std::env::current_exe()?)
         .arg("node-init")
         .arg(file)
         .env_clear()
         .spawn()
         .context("cannot start the node's PID 1")?;
-    let pid = spec.folder.join("pid");
-    let temporary = spec.folder.join("pid.new");
-    let told = fs::write(&temporary, init.id().to_string());
-    told.and_then(|()| fs::rename(temporary, &pid))
-        .with_context(|| format!("cannot write {}", pid.display()))?;
+    pid.write_all(format!("{}\n", init.id()).as_bytes())
+        .with_context(|| format!("cannot write {}", file_of_pid.display()))?;
     // "reboot() from a PID namespace other than the initial one": init is ended by this signal
     // (reboot(2)).
     let restarts = init.wait()?.signal() == Some(Signal::SIGHUP as i32);

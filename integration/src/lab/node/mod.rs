@@ -98,8 +98,9 @@ impl Node {
             .with_context(|| format!("cannot run {}", program.display()))?;
         let started = Instant::now();
         loop {
-            if let Some(pid) =
-                fs::read_to_string(&pid_file).ok().and_then(|pid| pid.trim().parse().ok())
+            if let Some(pid) = fs::read_to_string(&pid_file)
+                .ok()
+                .and_then(|pid| pid.strip_suffix('\n')?.parse().ok())
             {
                 let restarts = Arc::new(AtomicBool::new(false));
                 let told = Arc::clone(&restarts);
