@@ -12,7 +12,7 @@ use aws_smithy_runtime_api::client::http::{
 use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 
-use super::Wire;
+use super::{Wire, imds};
 
 /// What left so far. Clones share it.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +103,8 @@ impl HttpConnector for Counted<SharedHttpConnector> {
 /// `s3:GetObject`, `autoscaling:CompleteLifecycleAction`, `imds:GET`; `other:POST` of a webhook.
 fn action(request: &HttpRequest) -> String {
     let Some(service) = service(request) else {
-        let of_imds = request.uri().starts_with(concat!("http://", "169.254.169.254", "/"));
+        let host = request.uri().strip_prefix("http://").unwrap_or_default();
+        let of_imds = host.starts_with(imds::HOST);
         return format!("{}:{}", if of_imds { "imds" } else { "other" }, request.method());
     };
     let action = form_value(request.uri().split_once('?').map_or("", |(_, query)| query), "x-id")
@@ -176,6 +177,7 @@ mod tests {
             action(&request("http://169.254.169.254/latest/api/token", "", &[])),
             "imds:POST"
         );
+        assert_eq!(action(&request("https://hooks.example/secret", "", &[])), "other:POST");
     }
 
     #[test]

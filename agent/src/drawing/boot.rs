@@ -1,7 +1,7 @@
 //! The picture of a boot.
 
 use super::picture::{Picture, Row};
-use super::{bytes, duration, short};
+use super::{bytes, duration, short, title};
 use crate::report::{Outcome, Report, Stage, Step};
 
 /// The row that no step of ours recorded.
@@ -14,7 +14,7 @@ impl From<&Report> for Picture {
         let requests = requests.collect::<Vec<_>>().join(" · ");
         let mut picture = Self {
             of: "Boot",
-            title: title(report),
+            title: title(&report.instance, report.node.as_deref()),
             subject: subject(report),
             headline: String::new(),
             well: report.is_good(),
@@ -55,14 +55,6 @@ fn subject(report: &Report) -> String {
         revision,
     ];
     known.into_iter().flatten().collect::<Vec<_>>().join(" · ")
-}
-
-/// The node's name; with the instance's id where that is another.
-fn title(report: &Report) -> String {
-    match &report.node {
-        Some(node) if node != report.instance.as_str() => format!("{node} ({})", report.instance),
-        _ => report.instance.to_string(),
-    }
 }
 
 /// The steps, and before them what ran until this program did.

@@ -1,7 +1,7 @@
 //! The picture of a drain: a row for each pod, from when it was asked until it was gone.
 
-use super::duration;
 use super::picture::{Picture, Row};
+use super::{duration, title};
 use crate::report::{DrainReport, LeavingPod};
 
 impl From<&DrainReport> for Picture {
@@ -15,7 +15,7 @@ impl From<&DrainReport> for Picture {
         };
         Self {
             of: "Drain",
-            title: title(report),
+            title: title(&report.instance, Some(&report.node)),
             subject: format!("group {}", report.group),
             headline: headline(report),
             well: why.is_none(),
@@ -27,13 +27,6 @@ impl From<&DrainReport> for Picture {
             requests: None,
         }
     }
-}
-
-fn title(report: &DrainReport) -> String {
-    if report.node == report.instance.as_str() {
-        return report.node.clone();
-    }
-    format!("{} ({})", report.node, report.instance)
 }
 
 /// `empty 12.40 s after the drain began`.

@@ -14,6 +14,8 @@ pub use picture::Picture;
 pub use svg::svg;
 pub use terminal::{Style, terminal};
 
+use crate::exchange::InstanceId;
+
 /// Round numbers from 0, about `wanted` of them, none beyond `end_ms`.
 pub fn ticks(end_ms: f64, wanted: u32) -> Vec<f64> {
     let rough = end_ms / f64::from(wanted.max(1));
@@ -22,6 +24,14 @@ pub fn ticks(end_ms: f64, wanted: u32) -> Vec<f64> {
     let step = step.unwrap_or(power * 10.0);
     let count = (end_ms / step).floor() as u32;
     (0..=count).map(|n| f64::from(n) * step).collect()
+}
+
+/// The node's name; with the instance's id where that is another.
+fn title(instance: &InstanceId, node: Option<&str>) -> String {
+    match node {
+        Some(node) if node != instance.as_str() => format!("{node} ({instance})"),
+        _ => instance.to_string(),
+    }
 }
 
 /// Three digits that matter: `0.4 ms`, `312 ms`, `1.25 s`, `2 m 5 s`.
