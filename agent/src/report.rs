@@ -9,6 +9,8 @@ mod record;
 
 use std::collections::BTreeMap;
 
+use anyhow::ensure;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
@@ -16,10 +18,31 @@ pub use self::drain::{Announcement, DrainReport, LeavingPod};
 pub use self::record::{BootStep, Recorder, Running, status};
 use crate::exchange::InstanceId;
 
+/// The layout of both reports, and the only one that is understood.
+pub const VERSION: u32 = 1;
+
+/// Reads a boot report or a drain report.
+///
+/// # Errors
+/// Where the text is none, or has another layout than [`VERSION`].
+pub fn read<T: DeserializeOwned>(text: &[u8]) -> anyhow::Result<T> {
+    #[derive(Deserialize)]
+    struct Layout {
+        version: u32,
+    }
+    let Layout { version } = serde_json::from_slice(text)?;
+    ensure!(
+        version == VERSION,
+        "the report has the layout {version}, wanted {VERSION}\n\
+         hint: use the `windlass` that is as new as the one that wrote it"
+    );
+    Ok(serde_json::from_slice(text)?)
+}
+
 /// One boot of one instance.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// The layout of this object; 1.
+    /// The layout of this object: [`VERSION`].
     pub version: u32,
     pub instance: InstanceId,
     pub cluster: String,
@@ -124,4 +147,20 @@ pub enum Outcome {
 
 fn is_zero(number: &u64) -> bool {
     *number == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_of_another_layout_is_named_and_not_guessed_at() {
+        let error = read::<Report>(br#"{"version": 2, "boot": "entirely different"}"#);
+        assert_eq!(
+            error.expect_err("from the future").to_string(),
+            "the report has the layout 2, wanted 1\n\
+             hint: use the `windlass` that is as new as the one that wrote it"
+        );
+        assert!(read::<DrainReport>(b"{}").is_err());
+    }
 }

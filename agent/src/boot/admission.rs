@@ -175,3 +175,29 @@ fn pause(look: usize, round_trip: Duration) -> Duration {
         },
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admitter_that_takes_what_is_expected_of_it_costs_one_look() {
+        let looks_within = |waited_ms: u64, round_trip_ms: u64| {
+            let waited = Duration::from_millis(waited_ms);
+            let round_trip = Duration::from_millis(round_trip_ms);
+            let mut at = Duration::ZERO;
+            (0..)
+                .take_while(|look| {
+                    let before = at < waited;
+                    at += pause(*look, round_trip) + round_trip;
+                    before
+                })
+                .count()
+        };
+        assert_eq!(looks_within(28, 0), 1);
+        assert_eq!(looks_within(28 + 2 * 30, 30), 1);
+        assert_eq!(looks_within(250, 0), 4);
+        assert_eq!(looks_within(400, 30), 4);
+        assert!(looks_within(60_000, 30) < 70, "one a second, then");
+    }
+}

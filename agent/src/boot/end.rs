@@ -19,7 +19,7 @@ use crate::config::NodeConfig;
 use crate::converge::ensure_file;
 use crate::exchange::Keys;
 use crate::facts::Instance;
-use crate::report::{BootStep, Outcome, Report, status};
+use crate::report::{BootStep, Outcome, Report, VERSION, status};
 
 /// Time for a second try after one that S3 never answered; more the report is not worth.
 const UPLOAD: Duration = Duration::from_secs(15);
@@ -131,7 +131,7 @@ impl Boot {
         let started_ms = now_ms - self.began.elapsed().as_micros() as f64 / 1000.0;
         let rounded = |ms: f64| (ms * 1000.0).round() / 1000.0;
         Some(Report {
-            version: 1,
+            version: VERSION,
             instance: document.instance_id.clone(),
             cluster: user_data.map(|data| data.cluster.clone()).unwrap_or_default(),
             group: user_data.map(|data| data.group.clone()).unwrap_or_default(),

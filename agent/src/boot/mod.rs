@@ -12,6 +12,7 @@ mod foresee;
 mod identity;
 mod ipv6;
 mod own_admission;
+mod permissions;
 mod pool;
 mod ready;
 mod steps;
@@ -24,7 +25,7 @@ use anyhow::anyhow;
 use aws_config::SdkConfig;
 use time::OffsetDateTime;
 use tokio::time::{Instant, timeout_at};
-use tokio::try_join;
+use tokio::{join, try_join};
 use tracing::Instrument;
 use tracing::field::Empty;
 
@@ -200,7 +201,11 @@ impl Boot {
         let since = self.start(known, &units, running).await?;
         self.ready(&candidate, since, deadline).await?;
         known.ready_ms = Some(self.recorder.now_ms());
-        self.complete_hook(known).await?;
+        let lacking = permissions::lacking(known, aws, &candidate);
+        let (completed, lacking) = join!(self.complete_hook(known), lacking);
+        lacking.iter().for_each(|it| tracing::error!(step = "hook", "{it}"));
+        known.notes.extend(lacking);
+        completed?;
         Ok(Arrived::Ready)
     }
 }

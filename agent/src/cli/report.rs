@@ -9,7 +9,7 @@ use super::target::Target;
 use super::{Failure, output};
 use crate::drawing::{self, Picture};
 use crate::operator::reports::{self, Reports};
-use crate::report::{DrainReport, Report};
+use crate::report::{self, DrainReport, Report};
 
 /// Show what a node did at boot and how it left: a time line, a picture, or the numbers.
 ///
@@ -97,9 +97,9 @@ fn read(file: &Path, drain: bool) -> anyhow::Result<Reports> {
     let none = || format!("{} is no {what} report", file.display());
     let (mut found, text) = (Reports::default(), text.as_slice());
     if drain {
-        found.drain = Some(serde_json::from_slice::<DrainReport>(text).with_context(none)?);
+        found.drain = Some(report::read::<DrainReport>(text).with_context(none)?);
     } else {
-        found.boot = Some(serde_json::from_slice::<Report>(text).with_context(none)?);
+        found.boot = Some(report::read::<Report>(text).with_context(none)?);
     }
     Ok(found)
 }

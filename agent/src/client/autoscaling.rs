@@ -57,6 +57,14 @@ pub struct Error {
     hook: String,
     group: String,
     message: String,
+    denied: bool,
+}
+
+impl Error {
+    /// The role may not ask that.
+    pub fn is_denied(&self) -> bool {
+        self.denied
+    }
 }
 
 impl Hook {
@@ -101,12 +109,13 @@ impl Hook {
             Ok(_) => Ok(Completed::Now),
             Err(error) if nothing_pending(error.code(), error.message()) => Ok(Completed::Already),
             Err(error) => {
+                let denied = error.code() == Some("AccessDenied");
                 let message = match (error.code(), error.message()) {
                     (Some(code), Some(said)) => format!("{code}: {said}"),
                     _ => Chain(error).to_string(),
                 };
                 let (hook, group) = (self.name.clone(), self.group.clone());
-                Err(Error { action, hook, group, message })
+                Err(Error { action, hook, group, message, denied })
             }
         }
     }

@@ -6,7 +6,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Cluster, Hinted};
 use crate::exchange::{Denied, Grant, InstanceId, UserId};
-use crate::report::{DrainReport, Report};
+use crate::report::{self, DrainReport, Report};
 
 /// How many objects are read at a time.
 const PARALLEL: usize = 16;
@@ -56,7 +56,7 @@ async fn read<T: DeserializeOwned>(
     }
     let object = cluster.store.get(&key).await.map_err(|error| cluster.explain(error))?;
     let Some(object) = object else { return Ok(None) };
-    serde_json::from_slice(&object.bytes).with_context(|| format!("`{key}`")).map(Some)
+    report::read(&object.bytes).with_context(|| format!("`{key}`")).map(Some)
 }
 
 /// Those whose grant is for the Node `name`.

@@ -11,7 +11,7 @@ use crate::exchange::InstanceId;
 /// One drain of one node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrainReport {
-    /// The layout of this object; 1.
+    /// The layout of this object: [`VERSION`](super::VERSION).
     pub version: u32,
     pub instance: InstanceId,
     pub cluster: String,

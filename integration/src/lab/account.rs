@@ -31,7 +31,7 @@ use crate::region::{Region, State};
 
 /// The instance profiles, and the roles in them, end so.
 const CONTROL_PLANE: &str = "control-plane";
-const WORKER: &str = "worker";
+pub const WORKER: &str = "worker";
 
 /// An ID as KMS would make one.
 const KMS_KEY: &str = "1d5c6b0e-7a2f-4c38-9e41-0b6f2a7d93c5";

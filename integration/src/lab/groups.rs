@@ -9,14 +9,15 @@ use aws_sdk_autoscaling::types::{
 use aws_sdk_ec2::types::{
     InstanceType, LaunchTemplateHttpTokensState,
     LaunchTemplateIamInstanceProfileSpecificationRequest,
-    LaunchTemplateInstanceMetadataOptionsRequest, LaunchTemplateInstanceMetadataTagsState,
-    LaunchTemplateTagSpecificationRequest, RequestLaunchTemplateData, ResourceType,
+    LaunchTemplateInstanceMarketOptionsRequest, LaunchTemplateInstanceMetadataOptionsRequest,
+    LaunchTemplateInstanceMetadataTagsState, LaunchTemplateTagSpecificationRequest, MarketType,
+    RequestLaunchTemplateData, ResourceType,
 };
 use base64::Engine;
 use serde_json::{Value, json};
 use windlass::policies::CLUSTER_TAG;
 
-use super::account::{Account, GROUPS, sdk};
+use super::account::{Account, GROUPS, WORKER, sdk};
 use super::daemon::{PoolShape, RefreshPace};
 use crate::region::Region;
 
@@ -34,14 +35,20 @@ pub fn name(account: &Account, group: &str) -> String {
     format!("{}-{group}", account.cluster)
 }
 
-/// Makes launch templates and groups, all empty.
-pub async fn create(region: &Region, account: &Account, image: &str) -> Result<()> {
+/// Makes launch templates and groups, all empty; workers may be Spot Instances.
+pub async fn create(
+    region: &Region,
+    account: &Account,
+    image: &str,
+    spot_workers: bool,
+) -> Result<()> {
     let config = sdk(region, &account.administrator);
     let (ec2, autoscaling) =
         (aws_sdk_ec2::Client::new(&config), aws_sdk_autoscaling::Client::new(&config));
     for (group, kind) in GROUPS {
         let name = name(account, group);
-        create_template(&ec2, account, group, kind, image)
+        let spot = spot_workers && kind == WORKER;
+        create_template(&ec2, account, group, kind, image, spot)
             .await
             .with_context(|| format!("cannot make the launch template `{name}`"))?;
         create_group(&autoscaling, account, group)
@@ -57,7 +64,10 @@ async fn create_template(
     group: &str,
     kind: &str,
     image: &str,
+    spot: bool,
 ) -> Result<()> {
+    let market =
+        LaunchTemplateInstanceMarketOptionsRequest::builder().market_type(MarketType::Spot);
     let tag =
         |key: &str, value: &str| aws_sdk_ec2::types::Tag::builder().key(key).value(value).build();
     let data = RequestLaunchTemplateData::builder()
@@ -75,6 +85,7 @@ async fn create_template(
                 .instance_metadata_tags(LaunchTemplateInstanceMetadataTagsState::Enabled)
                 .build(),
         )
+        .set_instance_market_options(spot.then(|| market.build()))
         .user_data(base64::engine::general_purpose::STANDARD.encode(account.user_data(group)))
         .tag_specifications(
             LaunchTemplateTagSpecificationRequest::builder()

@@ -39,6 +39,8 @@ pub struct Wanted {
     pub family: Family,
     /// Of kubelets' client certificates.
     pub certificate_lifetime: Duration,
+    /// The workers are Spot Instances.
+    pub spot: bool,
 }
 
 /// It runs until it is dropped or ended.
@@ -124,14 +126,14 @@ impl Lab {
             folder,
             _layers: made.held,
         };
-        lab.make_cluster(&wanted.windlass, kubernetes, progress).await?;
+        lab.make_cluster(&wanted, kubernetes, progress).await?;
         Ok(lab)
     }
 
     /// The cluster as an operator makes one, with the product's own commands, and its groups.
     async fn make_cluster(
         &mut self,
-        windlass: &Path,
+        wanted: &Wanted,
         kubernetes: TcpListener,
         progress: &Progress,
     ) -> Result<()> {
@@ -141,8 +143,8 @@ impl Lab {
         let lifetime = self.fleet.room().certificate_lifetime;
         fs::write(&file, self.account.cluster_toml(region, &server, lifetime))?;
         let description = file.display().to_string();
-        self.windlass(windlass, &["cluster", "init", "--file", &description]).await?;
-        self.windlass(windlass, &["cluster", "apply", &description]).await?;
+        self.windlass(&wanted.windlass, &["cluster", "init", "--file", &description]).await?;
+        self.windlass(&wanted.windlass, &["cluster", "apply", &description]).await?;
         progress.say(
             "windlass",
             format!("made the cluster `{}` in s3://{}", self.account.cluster, self.account.bucket),
@@ -161,7 +163,7 @@ impl Lab {
         let client = balancer::client(&local, authority.certificate(), administrator)?;
         self.tasks.push(self.balancer.follow(client));
         let image = if std::env::consts::ARCH == "aarch64" { IMAGE_ARM64 } else { IMAGE_X86_64 };
-        groups::create(&self.region, &self.account, image).await
+        groups::create(&self.region, &self.account, image, wanted.spot).await
     }
 
     /// Runs the product on this machine as the operator.

@@ -38,8 +38,7 @@ use windlass::policies::{CLUSTER_TAG, Identity, Scope, render};
 
 pub const BUCKET: &str = "acme-kubernetes";
 pub const CLUSTER: &str = "prod";
-/// The Auto Scaling group of the workers, its launch hook, and the termination hook that it has with
-/// a warm pool.
+/// The Auto Scaling group of the workers, its launch hook, and its termination hook.
 pub const GROUP: &str = "prod-workers";
 pub const HOOK: &str = "node-ready";
 const LEAVES_HOOK: &str = "node-leaves";
@@ -72,6 +71,8 @@ pub struct Setting {
     pub credentials_delay: Duration,
     /// The instance is in the group's warm pool, and none is in service.
     pub pool: Option<PoolState>,
+    /// An action that the shipped policies allow, and those of this scene do not.
+    pub forbidden: Option<&'static str>,
 }
 
 impl Scene {
@@ -97,6 +98,7 @@ impl Default for Setting {
             deadline: "15m",
             credentials_delay: Duration::ZERO,
             pool: None,
+            forbidden: None,
         }
     }
 }
@@ -111,7 +113,7 @@ impl Scene {
         let settings =
             Settings { latency: setting.latency, ..Settings::new(1, OffsetDateTime::now_utc()) };
         let region = Region::new(settings);
-        let (vpc, subnet) = foundations(&region, setting.credentials_delay);
+        let (vpc, subnet) = foundations(&region, &setting);
         let texts = ["control-plane", "workers"]
             .map(|group| revision(&region, group, &vpc, &authority, &setting));
         let control_plane = NodeConfig::parse(&texts[0]).unwrap_or_else(|wrong| panic!("{wrong}"));
@@ -268,7 +270,7 @@ impl Drop for Scene {
 }
 
 /// Roles with the shipped policies; a VPC and a subnet.
-fn foundations(region: &Region, credentials_delay: Duration) -> (String, String) {
+fn foundations(region: &Region, setting: &Setting) -> (String, String) {
     let scope = Scope {
         cluster: CLUSTER.to_owned(),
         bucket: BUCKET.to_owned(),
@@ -277,11 +279,14 @@ fn foundations(region: &Region, credentials_delay: Duration) -> (String, String)
         kms_key: None,
     };
     region.with(|state, _| {
-        state.imds.credentials_delay = credentials_delay;
+        state.imds.credentials_delay = setting.credentials_delay;
         for (role, identity) in
             [("control-plane", Identity::ControlPlane), ("workers", Identity::Worker)]
         {
-            let policy = render(identity, &scope).expect("a policy");
+            let shipped = render(identity, &scope).expect("a policy");
+            let policy = setting.forbidden.map_or(shipped.clone(), |action| {
+                shipped.replace(action, "autoscaling:DescribeAccountLimits")
+            });
             state.iam.add_role(&mut state.ids, role, &[(role, &policy)]).expect("a role");
         }
         let vpc = state.ec2.create_vpc(&mut state.ids, "10.0.0.0/16").expect("a VPC");
@@ -302,8 +307,8 @@ fn launch_in_group(region: &Region, subnet: &str, setting: &Setting) -> (String,
             transition: Some(transition),
             ..NewHook::default()
         };
-        let mut hooks = vec![hook(HOOK, Transition::Launching)];
-        hooks.extend(setting.pool.map(|_| hook(LEAVES_HOOK, Transition::Terminating)));
+        let hooks =
+            vec![hook(HOOK, Transition::Launching), hook(LEAVES_HOOK, Transition::Terminating)];
         let tag = GroupTag {
             key: CLUSTER_TAG.to_owned(),
             value: CLUSTER.to_owned(),
@@ -400,7 +405,7 @@ role = "{role}"
 
 [hooks]
 launch = "{HOOK}"
-{leaves}
+termination = "{LEAVES_HOOK}"
 
 [boot]
 deadline = "{deadline}"
@@ -408,10 +413,6 @@ deadline = "{deadline}"
         api = setting.api,
         certificate = authority.certificate_pem(),
         deadline = setting.deadline,
-        leaves = match setting.pool {
-            Some(_) => format!("termination = \"{LEAVES_HOOK}\""),
-            None => String::new(),
-        },
     )
 }
 

@@ -36,7 +36,6 @@ async fn whatever_hinders_a_drain_it_ends_as_stated_by_the_stated_deadline() {
         ("a silent IMDS", Box::pin(imds(&ground, "silent", Fault::Timeout))),
         ("a hook that is deleted", Box::pin(deleted_hook(&ground))),
         ("a hook with another name", Box::pin(hook_with_another_name(&ground))),
-        ("a role that may not complete it", Box::pin(role_without_permission(&ground))),
         ("a truncated journal", Box::pin(journal_unreadable(&ground, "cut", "{\"version\": 1,"))),
         ("a journal of the future", Box::pin(journal_unreadable(&ground, "new", FUTURE))),
         ("a full disk", Box::pin(full_disk(&ground))),
@@ -266,22 +265,6 @@ async fn hook_with_another_name(ground: &Arc<Ground>) {
     told.terminate();
     told.hears("it has another name than the configuration says", seconds(20)).await;
     assert_eq!(told.0.aws.finished(), []);
-}
-
-async fn role_without_permission(ground: &Arc<Ground>) {
-    let mut setting = Setting::usual("forbidden", DEADLINE);
-    setting.aws.policy = Some(
-        r#"{"Version":"2012-10-17","Statement":[
-            {"Effect":"Allow","Action":"autoscaling:RecordLifecycleActionHeartbeat","Resource":"*"}]}"#,
-    );
-    let told = Told::set(ground, &setting).await;
-    told.hears(
-        "error: this instance will not be able to complete its termination hook: \
-         autoscaling:CompleteLifecycleAction",
-        seconds(10),
-    )
-    .await;
-    told.hears("`windlass cluster policy worker` prints what the role needs", seconds(1)).await;
 }
 
 async fn journal_unreadable(ground: &Arc<Ground>, name: &str, text: &str) {

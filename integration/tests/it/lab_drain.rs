@@ -196,7 +196,7 @@ impl fmt::Display for Counted {
 
 #[test]
 fn no_request_is_dropped_whichever_way_nodes_leave() {
-    let lab = Lab::up("drain", &[]);
+    let lab = Lab::up("drain", &["--spot"]);
     lab.ok(&["launch", "workers", "5"]);
     lab.eventually("six nodes in service", |nodes| in_service(nodes, 6));
     let empty = workers(&lab)[..1].to_vec();

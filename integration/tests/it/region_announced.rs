@@ -33,7 +33,7 @@ async fn events(ec2: &aws_sdk_ec2::Client) -> Vec<InstanceStatusEvent> {
 /// EC2 User Guide, "Spot Instance interruption notices".
 #[tokio::test]
 async fn an_instance_reads_of_its_interruption_two_minutes_before() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::of_spot();
     assert_eq!(read(&fixture, "spot/instance-action").await, None);
     let at = fixture.region.with(|state, now| {
         let action = InterruptionAction::Terminate;
@@ -58,7 +58,7 @@ async fn an_instance_reads_of_its_interruption_two_minutes_before() {
 /// EC2 User Guide, "EC2 instance rebalance recommendations".
 #[tokio::test]
 async fn an_instance_reads_of_a_recommendation() {
-    let fixture = Fixture::new();
+    let fixture = Fixture::of_spot();
     assert_eq!(read(&fixture, "events/recommendations/rebalance").await, None);
     fixture
         .region

@@ -9,7 +9,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use integration::region::ec2::{
-    IMAGE_X86_64, LaunchSpec, MetadataChange, Order, ProfileSpec, Tags,
+    IMAGE_X86_64, LaunchSpec, Market, MetadataChange, Order, ProfileSpec, Tags,
 };
 use integration::region::iam::{ADMINISTRATOR, Credentials};
 use integration::region::inprocess::InProcess;
@@ -39,7 +39,16 @@ impl Fixture {
         Self::with(Settings { latency: Profile::Aws, ..Settings::new(seed, START) })
     }
 
+    /// Whose instance may be interrupted.
+    pub fn of_spot() -> Self {
+        Self::of(Settings::new(1, START), Market::Spot)
+    }
+
     pub fn with(settings: Settings) -> Self {
+        Self::of(settings, Market::OnDemand)
+    }
+
+    fn of(settings: Settings, market: Market) -> Self {
         let region = Region::new(settings);
         let (operator, instance, address) = region.with(|state, now| {
             let State { ec2, iam, ids, imds, .. } = state;
@@ -53,6 +62,7 @@ impl Fixture {
             let spec = LaunchSpec {
                 image: Some(IMAGE_X86_64.to_owned()),
                 instance_type: Some("m5.large".to_owned()),
+                market: Some(market),
                 subnet: Some(subnet),
                 profile: Some(ProfileSpec::Name("worker".to_owned())),
                 metadata: MetadataChange {

@@ -1,5 +1,6 @@
 //! Capacity rebalancing, driven by the Rust SDK.
 
+use integration::region::ec2::{LaunchSpec, Market};
 use integration::region::iam::ADMINISTRATOR;
 
 use crate::region_autoscaling::{SECONDS_UNTIL_RUNNING, group, states};
@@ -11,6 +12,7 @@ use crate::region_members::in_service;
 #[tokio::test]
 async fn a_group_with_capacity_rebalancing_heeds_a_recommendation() {
     let lab = Lab::new(ADMINISTRATOR);
+    lab.new_version(LaunchSpec { market: Some(Market::Spot), ..LaunchSpec::default() });
     let client = lab.autoscaling(&lab.operator());
     let ids = in_service(&lab, &client, 1).await;
     assert_eq!(group(&client, "workers").await.capacity_rebalance(), Some(false));

@@ -12,7 +12,6 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::cluster::Cluster;
 use super::engine::{Engine, Told};
 use super::event::{At, Kind};
-use super::hook;
 use super::journal::Journal;
 use super::numbers::Numbers;
 use super::report::Subject;
@@ -106,20 +105,12 @@ impl Drainer {
             kept: Instant::now(),
             goes_down: false,
         };
-        drainer.prepare();
+        // A cordon of ours that the journal does not know is given back.
+        if drainer.engine.leaving.state == State::Serving {
+            let cluster = drainer.engine.cluster.clone();
+            drainer.engine.begin(async move { Observation::Uncordoned(cluster.uncordon().await) });
+        }
         Ok(drainer)
-    }
-
-    /// What hinders nothing while it goes on: a cordon of ours that the journal does not know is
-    /// given back, and the role's permissions are tried.
-    fn prepare(&self) {
-        if self.engine.leaving.state == State::Serving {
-            let cluster = self.engine.cluster.clone();
-            self.engine.begin(async move { Observation::Uncordoned(cluster.uncordon().await) });
-        }
-        if let Some(hook) = self.engine.hook.clone() {
-            self.engine.beside(async move { hook::try_permissions(&hook).await });
-        }
     }
 
     /// For as long as the machine runs.

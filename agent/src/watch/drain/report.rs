@@ -8,7 +8,7 @@ use super::evictions::{Evictee, Progress};
 use super::said::hook_over;
 use super::state::{Drained, Event, Leaving, State};
 use crate::exchange::InstanceId;
-use crate::report::{Announcement, DrainReport, LeavingPod};
+use crate::report::{Announcement, DrainReport, LeavingPod, VERSION};
 
 /// Whose drain it is.
 #[derive(Clone, Debug)]
@@ -32,7 +32,7 @@ pub(super) fn report(leaving: &Leaving, subject: &Subject, at: At) -> Option<Dra
     let hook_over = leaving.events.iter().any(|event| event.hook.is_some());
     let Subject { instance, cluster, group, node } = subject.clone();
     Some(DrainReport {
-        version: 1,
+        version: VERSION,
         instance,
         cluster,
         group,

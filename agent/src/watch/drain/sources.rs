@@ -2,8 +2,9 @@
 //! connection; systemd tells of its shutdown by itself.
 //!
 //! Sources: "Retrieve the target lifecycle state through instance metadata" (Amazon EC2 Auto Scaling
-//! User Guide); "Spot Instance interruption notices", "EC2 instance rebalance recommendations" and
-//! "Scheduled events for your instances" (Amazon EC2 User Guide).
+//! User Guide); "Spot Instance interruption notices", "EC2 instance rebalance recommendations",
+//! "Scheduled events for your instances" and, for `instance-life-cycle`, "Instance metadata
+//! categories" (Amazon EC2 User Guide).
 
 use std::time::Duration;
 
@@ -26,39 +27,56 @@ const AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// How long one of them may keep the others waiting.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// How the instance is paid for, which never changes: `on-demand`, `spot`, `capacity-block`.
+const LIFE_CYCLE: &str = "meta-data/instance-life-cycle";
+
 /// One of the places where something may be announced.
 #[derive(Clone, Copy, Debug)]
 struct Source {
     path: &'static str,
     /// All together are at most 130 requests a minute.
     every: Duration,
+    /// Instances that are paid for by demand are never told anything there.
+    spot: bool,
     /// What it may announce.
     kinds: &'static [Kind],
     read: fn(&str, &At) -> anyhow::Result<Vec<Announced>>,
+}
+
+impl Source {
+    /// Whether anything may be announced there; where nobody said yet how the instance is paid for, it
+    /// may.
+    fn concerns(&self, on_demand: Option<bool>) -> bool {
+        !self.spot || on_demand != Some(true)
+    }
 }
 
 const SOURCES: [Source; 4] = [
     Source {
         path: "meta-data/autoscaling/target-lifecycle-state",
         every: Duration::from_secs(1),
+        spot: false,
         kinds: &[Kind::Termination, Kind::WarmPool],
         read: target_lifecycle_state,
     },
     Source {
         path: "meta-data/spot/instance-action",
         every: Duration::from_secs(1),
+        spot: true,
         kinds: &[Kind::Spot],
         read: instance_action,
     },
     Source {
         path: "meta-data/events/recommendations/rebalance",
         every: Duration::from_secs(15),
+        spot: true,
         kinds: &[Kind::Rebalance],
         read: rebalance,
     },
     Source {
         path: "meta-data/events/maintenance/scheduled",
         every: Duration::from_secs(30),
+        spot: false,
         kinds: &[Kind::Maintenance],
         read: maintenance,
     },
@@ -70,6 +88,8 @@ pub(super) struct Sources {
     imds: Imds,
     standing: Standing,
     next: [Instant; SOURCES.len()],
+    /// `None` until IMDS said so.
+    on_demand: Option<bool>,
     shutdown: Shutdown,
     /// The ids that were told last.
     told: Option<Vec<EventId>>,
@@ -116,6 +136,7 @@ impl Sources {
             shutdown,
             standing: Standing { before, places: Default::default() },
             next: [Instant::now(); SOURCES.len()],
+            on_demand: None,
             told: None,
             silent: false,
         }
@@ -125,9 +146,8 @@ impl Sources {
     /// long as somebody listens.
     pub(super) async fn tell(mut self, now: impl Fn() -> At, to: Sender<Observation>) {
         while !to.is_closed() {
-            let due = self.next.iter().min().copied().unwrap_or_else(Instant::now);
             tokio::select! {
-                () = sleep_until(due) => {
+                () = sleep_until(self.due()) => {
                     let failed = self.ask(&now).await;
                     self.note(failed.as_ref());
                 }
@@ -150,13 +170,19 @@ impl Sources {
         known.then(|| self.standing.all(shutdown))
     }
 
+    fn due(&self) -> Instant {
+        let asked = SOURCES.iter().zip(self.next);
+        let asked = asked.filter(|(source, _)| source.concerns(self.on_demand));
+        asked.map(|(_, next)| next).min().unwrap_or_else(Instant::now)
+    }
+
     /// Asks all that are due, whatever becomes of one of them; the last failure.
     async fn ask(&mut self, now: &impl Fn() -> At) -> Option<anyhow::Error> {
         let mut failed = None;
         for (index, source) in SOURCES.iter().enumerate() {
             // Before the request, so that its time is no part of the interval.
             let began = Instant::now();
-            if self.next[index] > began {
+            if self.next[index] > began || !source.concerns(self.on_demand) {
                 continue;
             }
             self.next[index] = match self.ask_one(source, now).await {
@@ -170,6 +196,11 @@ impl Sources {
                 }
             };
         }
+        // After what may be urgent, and only where that was answered.
+        if self.on_demand.is_none() && failed.is_none() {
+            let said = self.get(LIFE_CYCLE).await.ok();
+            self.on_demand = said.map(|said| said.as_deref() == Some("on-demand"));
+        }
         failed
     }
 
@@ -178,11 +209,15 @@ impl Sources {
         source: &Source,
         now: &impl Fn() -> At,
     ) -> anyhow::Result<Vec<Announced>> {
-        let asked = timeout(PATIENCE, self.imds.get(source.path)).await;
-        let asked = asked.with_context(|| format!("no answer of IMDS to {}", source.path))?;
-        let Some(text) = asked?.map(String::from_utf8).transpose()? else { return Ok(Vec::new()) };
+        let Some(text) = self.get(source.path).await? else { return Ok(Vec::new()) };
         let said = || format!("IMDS says `{text}` under {}", source.path);
         (source.read)(text.trim(), &now()).with_context(said)
+    }
+
+    async fn get(&self, path: &str) -> anyhow::Result<Option<String>> {
+        let asked = timeout(PATIENCE, self.imds.get(path)).await;
+        let asked = asked.with_context(|| format!("no answer of IMDS to {path}"))?;
+        Ok(asked?.map(String::from_utf8).transpose()?)
     }
 
     /// Says once that IMDS is silent, and once that it is not any more.
@@ -321,9 +356,14 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_node_asks_at_most_130_times_a_minute() {
-        let a_minute: u64 = SOURCES.iter().map(|source| 60 / source.every.as_secs()).sum();
-        assert!((100..=130).contains(&a_minute), "{a_minute}");
+    fn an_idle_node_asks_at_most_130_times_a_minute_and_one_on_demand_half_as_often() {
+        let a_minute = |on_demand| {
+            let asked = SOURCES.iter().filter(|source| source.concerns(on_demand));
+            asked.map(|source| 60 / source.every.as_secs()).sum::<u64>()
+        };
+        assert_eq!(a_minute(None), 126);
+        assert_eq!(a_minute(Some(false)), 126);
+        assert_eq!(a_minute(Some(true)), 62);
     }
 
     #[test]

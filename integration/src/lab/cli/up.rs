@@ -40,6 +40,9 @@ pub struct Options {
     /// How long kubelets' client certificates live: 2m to see them renewed
     #[arg(long, default_value = "24h", value_parser = daemon::duration)]
     pub certificate_lifetime: Duration,
+    /// The workers are Spot Instances: only such can be interrupted
+    #[arg(long)]
+    pub spot: bool,
     /// Build the product as it is released
     #[arg(long)]
     pub release: bool,
@@ -50,7 +53,15 @@ impl Options {
     pub fn released(latency: Latency, windlass: Option<PathBuf>) -> Self {
         let certificate_lifetime = Duration::from_secs(24 * 3600);
         let family = Family::default();
-        Self { latency, seed: 1, family, windlass, release: true, certificate_lifetime }
+        Self {
+            latency,
+            seed: 1,
+            family,
+            windlass,
+            release: true,
+            certificate_lifetime,
+            spot: false,
+        }
     }
 
     /// The same in the profile of this program.
@@ -102,6 +113,7 @@ pub fn start(name: &str, options: &Options) -> Result<()> {
     daemon.args(["--latency", options.latency.name(), "--family", options.family.name()]);
     let lifetime = format!("{}s", options.certificate_lifetime.as_secs());
     daemon.args(["--certificate-lifetime", &lifetime]);
+    daemon.args(options.spot.then_some("--spot"));
     daemon.arg("--windlass").arg(windlass);
     daemon::spawn(name, &mut daemon)
 }
@@ -138,6 +150,7 @@ pub fn daemon(name: &str, daemon: Daemon) -> Result<()> {
         seed: daemon.options.seed,
         family: daemon.options.family,
         certificate_lifetime: daemon.options.certificate_lifetime,
+        spot: daemon.options.spot,
     };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -70,7 +70,7 @@ mod tests {
 
     use super::*;
     use crate::region::Settings;
-    use crate::region::ec2::{IMAGE_X86_64, LaunchSpec, Order, Tags};
+    use crate::region::ec2::{IMAGE_X86_64, LaunchSpec, Market, Order, Tags};
 
     const NOON: OffsetDateTime = datetime!(2026-11-23 12:00:00 UTC);
 
@@ -83,6 +83,7 @@ mod tests {
             let spec = LaunchSpec {
                 image: Some(IMAGE_X86_64.to_owned()),
                 instance_type: Some("m5.large".to_owned()),
+                market: Some(Market::Spot),
                 subnet: Some(subnet),
                 ..LaunchSpec::default()
             };

@@ -17,8 +17,8 @@ use crate::region::autoscaling::{
 };
 use crate::region::call::ServiceError;
 use crate::region::ec2::{
-    Author, IMAGE_X86_64, InterruptionAction, LaunchSpec, MetadataChange, ProfileSpec, Tags,
-    TemplateName,
+    Author, IMAGE_X86_64, InterruptionAction, LaunchSpec, Market, MetadataChange, ProfileSpec,
+    Tags, TemplateName,
 };
 use crate::region::imds::Machine;
 use crate::region::{Profile, Region, Settings, State};
@@ -48,8 +48,6 @@ pub struct Wanted {
     pub lag: Duration,
     /// The group has a second termination hook, which nobody completes.
     pub others_hook: bool,
-    /// The role's policy, where it is not the shipped one.
-    pub policy: Option<&'static str>,
 }
 
 /// It; its time ends when it is dropped.
@@ -182,8 +180,7 @@ fn lay_out(state: &mut State, wanted: &Wanted, now: OffsetDateTime) -> Result<()
     };
     state.s3.create_bucket(BUCKET, now);
     let shipped = render(Identity::Worker, &scope).expect("names that fit a policy");
-    let policy = wanted.policy.unwrap_or(&shipped);
-    state.iam.add_role(&mut state.ids, ROLE, &[(ROLE, policy)]).expect("a policy");
+    state.iam.add_role(&mut state.ids, ROLE, &[(ROLE, &shipped)]).expect("a policy");
     let vpc = state.ec2.create_vpc(&mut state.ids, "10.0.0.0/16")?;
     let subnet = state.ec2.create_subnet(&mut state.ids, &vpc, None, "10.0.1.0/24")?;
     let by = Author { arn: "arn:aws:iam::123456789012:user/operator", now };
@@ -217,6 +214,7 @@ fn spec() -> LaunchSpec {
         image: Some(IMAGE_X86_64.to_owned()),
         instance_type: Some("m5.large".to_owned()),
         profile: Some(ProfileSpec::Name(ROLE.to_owned())),
+        market: Some(Market::Spot),
         metadata: MetadataChange {
             tokens_required: Some(true),
             tags_enabled: Some(true),

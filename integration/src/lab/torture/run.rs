@@ -118,7 +118,6 @@ fn setting(plan: &Plan) -> Setting {
             latency: Profile::Aws,
             lag: plan.lag,
             others_hook: plan.others_hook,
-            policy: None,
         },
         pods: plan.pods.clone(),
         budget: Budget::OneAway,

@@ -47,7 +47,6 @@ impl Setting {
                 latency: Profile::None,
                 lag: Duration::ZERO,
                 others_hook: false,
-                policy: None,
             },
             node: node::Wanted {
                 drain: drain.to_owned(),

@@ -115,6 +115,13 @@ pub fn wrong_state(id: &str, wish: &str) -> ServiceError {
     )
 }
 
+pub fn no_spot_instance(id: &str, wish: &str) -> ServiceError {
+    ServiceError::client(
+        "UnsupportedOperation",
+        format!("The instance '{id}' is not a Spot Instance, so it cannot be {wish}."),
+    )
+}
+
 pub fn malformed_instance(id: &str) -> ServiceError {
     ServiceError::client("InvalidInstanceID.Malformed", format!("Invalid id: \"{id}\""))
 }

@@ -1,15 +1,14 @@
 //! Interruptions and rebalance recommendations: EC2 User Guide, "Spot Instance interruptions" and
 //! "EC2 instance rebalance recommendations".
 //!
-//! AWS gives them to spot instances alone. The region gives them to whichever instance it is told
-//! to, so that what was launched on demand can be tried as well.
+//! AWS gives them to Spot Instances alone.
 
 use std::time::Duration;
 
 use time::OffsetDateTime;
 
 use super::announced::{Interruption, InterruptionAction};
-use super::instance::{InstanceState, Reason};
+use super::instance::{InstanceState, Market, Reason};
 use super::{Ec2, errors};
 use crate::region::call::ServiceError;
 use crate::region::state::Event;
@@ -29,7 +28,7 @@ impl Ec2 {
         now: OffsetDateTime,
     ) -> Result<OffsetDateTime, ServiceError> {
         let notice = if action == InterruptionAction::Hibernate { Duration::ZERO } else { notice };
-        let instance = self.running_mut(id, "interrupted")?;
+        let instance = self.spot_mut(id, "interrupted")?;
         let at = match instance.announced.interruption {
             Some(earlier) => earlier.at,
             None => now + notice,
@@ -46,7 +45,7 @@ impl Ec2 {
         id: &str,
         now: OffsetDateTime,
     ) -> Result<(), ServiceError> {
-        let instance = self.running_mut(id, "recommended for rebalance")?;
+        let instance = self.spot_mut(id, "recommended for rebalance")?;
         instance.announced.rebalance.get_or_insert(now);
         self.events.push(Event::RebalanceRecommended { id: id.to_owned() });
         Ok(())
@@ -65,6 +64,14 @@ impl Ec2 {
                 self.halt(id, Reason::spot_shutdown(), now);
             }
         }
+    }
+
+    fn spot_mut(&mut self, id: &str, wish: &str) -> Result<&mut super::Instance, ServiceError> {
+        let instance = self.running_mut(id, wish)?;
+        if instance.market != Market::Spot {
+            return Err(errors::no_spot_instance(id, wish));
+        }
+        Ok(instance)
     }
 
     pub(super) fn running_mut(

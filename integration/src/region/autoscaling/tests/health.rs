@@ -59,7 +59,7 @@ fn in_its_grace_period_an_instance_stays_unless_grace_is_not_to_be_respected() {
 /// The same page: EC2's own status.
 #[test]
 fn a_stopped_instance_is_replaced_and_an_interrupted_one_when_it_goes() {
-    let mut lab = Fixture::new();
+    let mut lab = Fixture::of_spot(vec![]);
     lab.desire(1);
     lab.after(2);
     let first = lab.only();

@@ -16,7 +16,7 @@ use time::macros::datetime;
 use super::*;
 use crate::region::Settings;
 use crate::region::call::ServiceError;
-use crate::region::ec2::{self, Author, IMAGE_X86_64, LaunchSpec, TemplateName};
+use crate::region::ec2::{self, Author, IMAGE_X86_64, LaunchSpec, Market, TemplateName};
 use crate::region::state::State;
 
 const NOON: OffsetDateTime = datetime!(2026-11-23 12:00:00 UTC);
@@ -35,6 +35,15 @@ impl Fixture {
     }
 
     fn with_hooks(hooks: Vec<NewHook>) -> Self {
+        Self::of(Market::OnDemand, hooks)
+    }
+
+    /// Of instances that EC2 may interrupt.
+    fn of_spot(hooks: Vec<NewHook>) -> Self {
+        Self::of(Market::Spot, hooks)
+    }
+
+    fn of(market: Market, hooks: Vec<NewHook>) -> Self {
         let mut state = State::new(Settings::new(7, NOON));
         state.ec2.timing = ec2::Timing::lifelike();
         let (ec2, ids) = (&mut state.ec2, &mut state.ids);
@@ -44,6 +53,7 @@ impl Fixture {
         let spec = LaunchSpec {
             image: Some(IMAGE_X86_64.to_owned()),
             instance_type: Some("m5.large".to_owned()),
+            market: Some(market),
             ..LaunchSpec::default()
         };
         let by = Author { arn: "arn:aws:iam::123456789012:user/operator", now: NOON };

@@ -26,7 +26,7 @@ impl Fixture {
 /// launches a new instance before a running one is interrupted", and hooks are run.
 #[test]
 fn an_instance_at_risk_goes_when_its_successor_is_in_service() {
-    let mut lab = Fixture::with_hooks(vec![hook(OUT, Transition::Terminating, 300)]);
+    let mut lab = Fixture::of_spot(vec![hook(OUT, Transition::Terminating, 300)]);
     lab.group_mut().capacity_rebalance = true;
     lab.desire(2);
     lab.after(2);
@@ -50,7 +50,7 @@ fn an_instance_at_risk_goes_when_its_successor_is_in_service() {
 
 #[test]
 fn without_capacity_rebalancing_a_recommendation_changes_nothing() {
-    let mut lab = Fixture::new();
+    let mut lab = Fixture::of_spot(vec![]);
     lab.desire(1);
     lab.after(2);
     let first = lab.only();
@@ -62,7 +62,7 @@ fn without_capacity_rebalancing_a_recommendation_changes_nothing() {
 /// EC2 may be faster: then there is one successor, not two.
 #[test]
 fn an_instance_that_is_interrupted_before_its_successor_is_there_has_one_all_the_same() {
-    let mut lab = Fixture::with_hooks(vec![hook(IN, Transition::Launching, 300)]);
+    let mut lab = Fixture::of_spot(vec![hook(IN, Transition::Launching, 300)]);
     lab.group_mut().capacity_rebalance = true;
     lab.desire(1);
     lab.after(2);
@@ -82,7 +82,7 @@ fn an_instance_that_is_interrupted_before_its_successor_is_there_has_one_all_the
 #[test]
 fn successors_exceed_the_maximum_by_a_tenth_or_one() {
     for (max, beyond) in [(4, 1), (20, 2)] {
-        let mut lab = Fixture::new();
+        let mut lab = Fixture::of_spot(vec![]);
         lab.group_mut().capacity_rebalance = true;
         lab.group_mut().max = max;
         lab.desire(max);

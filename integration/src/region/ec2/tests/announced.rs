@@ -7,6 +7,7 @@ fn running() -> (Fixture, String) {
     let mut lab = Fixture::new();
     lab.state.ec2.timing = Timing::lifelike();
     let id = lab.one();
+    lab.state.ec2.instances.get_mut(&id).expect("launched").market = Market::Spot;
     lab.after(60);
     lab.state.events.clear();
     (lab, id)
@@ -50,6 +51,21 @@ fn an_interrupted_instance_is_taken_away_when_it_was_said() {
         assert_eq!((lab.state_of(&id), lab.reason_of(&id)), (Some(state), Some(reason)));
         assert_eq!(lab.state.events[0], Event::InterruptionAnnounced { id: id.clone() });
     }
+}
+
+#[test]
+fn what_was_launched_on_demand_is_not_interrupted() {
+    let (mut lab, id) = running();
+    lab.state.ec2.instances.get_mut(&id).expect("launched").market = Market::OnDemand;
+    let refused = lab.interrupt(&id, InterruptionAction::Terminate).expect_err("on demand");
+    assert_eq!(refused.code, "UnsupportedOperation");
+    let refused = lab.state.ec2.recommend_rebalance(&id, at(60)).expect_err("on demand");
+    assert_eq!(
+        refused.message,
+        format!(
+            "The instance '{id}' is not a Spot Instance, so it cannot be recommended for rebalance."
+        )
+    );
 }
 
 /// EC2 User Guide, "Behavior of Spot Instance interruptions": hibernation begins immediately.
