@@ -3,6 +3,7 @@
 
 pub mod admit;
 pub mod bake;
+pub mod basis;
 pub mod boot;
 pub mod cli;
 pub mod client;

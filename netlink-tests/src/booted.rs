@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::time::timeout;
-use windlass::boot::{Mailbox, ensure_kept};
+use windlass::basis::{Mailbox, ensure_kept};
 use windlass::config::NodeConfig;
 use windlass::exchange::Grant;
 use windlass::facts::{Facts, Host};

@@ -5,6 +5,7 @@ use anyhow::{Context, anyhow};
 
 use super::Done;
 use super::stop::{Stop, persistently};
+use crate::basis::{REVISIONS, kept_revision, revision_file};
 use crate::client::s3::{self, Store};
 use crate::config::userdata::Sha256Hex;
 use crate::config::{NodeConfig, UserData};
@@ -13,9 +14,6 @@ use crate::exchange::Keys;
 use crate::host::Machine;
 use crate::pki::sha256_hex;
 use crate::report::Outcome;
-
-/// Revisions by their hash, and `current`, a link to the last that was used.
-const FOLDER: &str = "/var/lib/windlass/config";
 
 /// A verified revision.
 #[derive(Clone, Debug)]
@@ -103,7 +101,7 @@ async fn verified(
     keys: &Keys,
     hash: &Sha256Hex,
 ) -> Result<(String, &'static str), Stop> {
-    if let Some(text) = kept(machine, hash) {
+    if let Some(text) = kept_revision(machine, hash) {
         return Ok((text, "kept on disk"));
     }
     let key = keys.config(hash.as_str());
@@ -142,20 +140,9 @@ fn check(config: &NodeConfig, user_data: &UserData, hash: &Sha256Hex) -> Result<
 }
 
 fn keep(machine: &Machine, hash: &Sha256Hex, text: &str) -> anyhow::Result<Outcome> {
-    let file = ensure_file(machine, file(hash), 0o644, text.as_bytes())?;
-    let link = ensure_symlink(machine, format!("{FOLDER}/current"), format!("{hash}.toml"))?;
+    let file = ensure_file(machine, revision_file(hash), 0o644, text.as_bytes())?;
+    let link = ensure_symlink(machine, format!("{REVISIONS}/current"), format!("{hash}.toml"))?;
     Ok(super::outcome(&[file, link]))
-}
-
-/// Where a revision is kept.
-pub(super) fn file(hash: &Sha256Hex) -> String {
-    format!("{FOLDER}/{hash}.toml")
-}
-
-/// What is on disk is verified like what comes from S3.
-pub(super) fn kept(machine: &Machine, hash: &Sha256Hex) -> Option<String> {
-    let text = machine.read_text(file(hash)).ok()??;
-    (sha256_hex(text.as_bytes()) == hash.as_str()).then_some(text)
 }
 
 /// The last revision used, if it is of this group; a pin is not answered with another one.
@@ -166,9 +153,9 @@ fn kept_last(
     if user_data.config.is_some() {
         return None;
     }
-    let link = std::fs::read_link(machine.path(format!("{FOLDER}/current"))).ok()?;
+    let link = std::fs::read_link(machine.path(format!("{REVISIONS}/current"))).ok()?;
     let hash: Sha256Hex = link.to_str()?.strip_suffix(".toml")?.parse().ok()?;
-    let text = kept(machine, &hash)?;
+    let text = kept_revision(machine, &hash)?;
     let config = NodeConfig::parse(&text).ok()?;
     let same = config.group == user_data.group && config.cluster.name == user_data.cluster;
     same.then_some((hash, (text, "the last verified, since S3 could not be asked")))

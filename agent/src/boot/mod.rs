@@ -5,7 +5,6 @@
 //! changes nothing and says so.
 
 mod admission;
-mod basis;
 mod configuration;
 mod end;
 mod foresee;
@@ -29,13 +28,13 @@ use tokio::{join, try_join};
 use tracing::Instrument;
 use tracing::field::Empty;
 
-pub use self::basis::{BASIS, Basis, Mailbox, ensure_kept};
 pub use self::foresee::{Foreseen, foresee};
 
 use self::configuration::Revision;
 use self::identity::Wanted;
 use self::pool::Arrived;
 use self::stop::{Deadline, Stop};
+use crate::basis::Mailbox;
 use crate::cli::{Failure, Started};
 use crate::client::Wire;
 use crate::client::autoscaling::Hook;
@@ -50,6 +49,7 @@ use crate::facts::observe::Document;
 use crate::host::{Machine, UnitState};
 use crate::pki::PrivateKey;
 use crate::report::{Outcome, Recorder, Stage};
+use crate::watch::drain;
 
 /// What the waits with a reason of their own are ahead of the deadline that has none.
 const GRACE: Duration = Duration::from_secs(5);
@@ -199,8 +199,12 @@ impl Boot {
         self.ipv6(&mut candidate, deadline).await?;
         let units = self.install(&candidate, &grant).await?;
         let since = self.start(known, &units, running).await?;
-        self.ready(&candidate, since, deadline).await?;
+        let node = self.ready(&candidate, since, deadline).await?;
         known.ready_ms = Some(self.recorder.now_ms());
+        if !drain::is_marked(&node) {
+            let instance = &candidate.facts.instance.id;
+            drain::ensure_begun(&self.machine, instance, candidate.now)?;
+        }
         let lacking = permissions::lacking(known, aws, &candidate);
         let (completed, lacking) = join!(self.complete_hook(known), lacking);
         lacking.iter().for_each(|it| tracing::error!(step = "hook", "{it}"));

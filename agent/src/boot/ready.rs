@@ -37,7 +37,7 @@ pub struct Waiting<'a> {
 }
 
 /// The Node says Ready.
-pub async fn node(waiting: Waiting<'_>, deadline: Deadline) -> Result<Done<()>, Stop> {
+pub async fn node(waiting: Waiting<'_>, deadline: Deadline) -> Result<Done<Node>, Stop> {
     let mut last = "the API server was not asked yet".to_owned();
     match timeout_at(deadline.at, watch(waiting, &mut last)).await {
         Ok(ready) => ready,
@@ -52,16 +52,16 @@ pub async fn node(waiting: Waiting<'_>, deadline: Deadline) -> Result<Done<()>, 
     }
 }
 
-async fn watch(waiting: Waiting<'_>, last: &mut String) -> Result<Done<()>, Stop> {
+async fn watch(waiting: Waiting<'_>, last: &mut String) -> Result<Done<Node>, Stop> {
     let began = Instant::now();
     loop {
         match watch_once(waiting, last).await {
-            Ok(true) => {
+            Ok(Some(node)) => {
                 let ms = began.elapsed().as_millis();
                 let detail = format!("node `{}` is Ready after {ms} ms", waiting.node);
-                return Ok(Done { value: (), outcome: Outcome::Unchanged, detail });
+                return Ok(Done { value: node, outcome: Outcome::Unchanged, detail });
             }
-            Ok(false) => {}
+            Ok(None) => {}
             Err(error) => {
                 *last = explained(&error);
                 tracing::debug!("watching the node: {error:#}");
@@ -82,8 +82,8 @@ fn explained(error: &anyhow::Error) -> String {
     }
 }
 
-/// Watches until the server ends the watch; true when the Node was Ready.
-async fn watch_once(waiting: Waiting<'_>, last: &mut String) -> anyhow::Result<bool> {
+/// Watches until the server ends the watch, or the Node is Ready.
+async fn watch_once(waiting: Waiting<'_>, last: &mut String) -> anyhow::Result<Option<Node>> {
     let endpoint = &waiting.config.api.endpoint;
     // Read each time: kubelet may have renewed it.
     let pem = waiting
@@ -103,11 +103,11 @@ async fn watch_once(waiting: Waiting<'_>, last: &mut String) -> anyhow::Result<b
     {
         let (WatchEvent::Added(node) | WatchEvent::Modified(node)) = event else { continue };
         match readiness(&node, waiting.since) {
-            Readiness::Ready => return Ok(true),
+            Readiness::Ready => return Ok(Some(node)),
             Readiness::NotReady(why) => *last = why,
         }
     }
-    Ok(false)
+    Ok(None)
 }
 
 #[derive(Debug, PartialEq, Eq)]

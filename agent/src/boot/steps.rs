@@ -7,6 +7,7 @@ use aws_config::SdkConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::timeout::TimeoutConfig;
 use ipnet::IpNet;
+use k8s_openapi::api::core::v1::Node;
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
 use tokio::try_join;
@@ -16,8 +17,9 @@ use super::admission::{self, Asking};
 use super::configuration::{self, Revision};
 use super::ready::{self, Waiting};
 use super::stop::{Deadline, Stop};
-use super::{Aws, BASIS, Boot, Candidate, Done, Known, Mailbox, Running};
-use super::{end, ensure_kept, identity, ipv6, own_admission};
+use super::{Aws, Boot, Candidate, Done, Known, Running};
+use super::{end, identity, ipv6, own_admission};
+use crate::basis::{BASIS, Mailbox, ensure_kept};
 use crate::client::credentials::RoleCredentials;
 use crate::client::imds::Imds;
 use crate::client::s3::Store;
@@ -271,7 +273,7 @@ impl Boot {
         candidate: &Candidate,
         since: Option<OffsetDateTime>,
         deadline: Deadline,
-    ) -> Result<(), Stop> {
+    ) -> Result<Node, Stop> {
         let Candidate { config, node, .. } = candidate;
         let waiting = Waiting { machine: &self.machine, wire: &self.wire, config, node, since };
         self.step(BootStep::Ready, Some("kubelet"), ready::node(waiting, deadline)).await

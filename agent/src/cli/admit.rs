@@ -27,7 +27,7 @@ pub struct Args {}
 
 /// Runs the command.
 pub async fn run(_: Args) -> Result<(), Failure> {
-    let wire = Wire::real()?;
+    let wire = Wire::real();
     let imds = Imds::new(&wire);
     let mut terminate = signal(SignalKind::terminate()).context("listening for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;

@@ -67,7 +67,7 @@ enum Refused {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let (wire, cluster) = (Wire::real()?, args.target.named()?.cluster);
+    let (wire, cluster) = (Wire::real(), args.target.named()?.cluster);
     let client = kubernetes::client(&wire, &cluster)?;
     let (instance, node) = named(client.clone(), &args.node).await?;
     let (hand, rules) = (Hand::on(client, &wire, &node.name), args.rules());

@@ -53,7 +53,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     };
     let seen = match (&args.facts, &args.config) {
         (Some(facts), Some(config)) => given(&args, facts, config)?,
-        _ => foresee(&machine, &Wire::real()?).await?,
+        _ => foresee(&machine, &Wire::real()).await?,
     };
     if args.show_facts {
         let facts = serde_json::to_string_pretty(&seen.facts).map_err(anyhow::Error::from)?;

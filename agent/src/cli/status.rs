@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 
 use super::Failure;
 use super::output::Output;
-use crate::boot::Basis;
+use crate::basis::Basis;
 use crate::client::Wire;
 use crate::host::{Machine, UnitState};
 use crate::operator::when;
@@ -58,7 +58,7 @@ struct DrainStatus {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let time = OffsetDateTime::from(Wire::real()?.time.now());
+    let time = OffsetDateTime::from(Wire::real().time.now());
     let machine = Machine::this();
     let units = machine.unit_states(&[WATCH]).await?;
     let watched = matches!(units.get(WATCH), Some(UnitState::Running { .. }));

@@ -23,7 +23,7 @@ pub struct Args {
 
 /// Runs the command.
 pub async fn run(args: Args) -> Result<(), Failure> {
-    let (wire, cluster) = (Wire::real()?, args.target.named()?.cluster);
+    let (wire, cluster) = (Wire::real(), args.target.named()?.cluster);
     let client = kubernetes::client(&wire, &cluster)?;
     let (_, node) = named(client.clone(), &args.node).await?;
     let name = node.name;

@@ -40,5 +40,5 @@ pub async fn run(_: Args) -> Result<(), Failure> {
             _ = interrupt.recv() => {}
         }
     };
-    watch::watch(&Machine::this(), &Wire::real()?, stop).await
+    watch::watch(&Machine::this(), &Wire::idle(), stop).await
 }

@@ -1,7 +1,7 @@
 //! HTTP/1.1 for the AWS SDK and for IMDS: one connection to IMDS, a pool of them for all else.
 //!
-//! What TLS trusts is read on a thread of its own from the start on. IMDS, whose answers everything
-//! else waits for, needs no TLS and does not wait for it.
+//! What TLS trusts is read on a thread of its own, at the first request that needs it or before. IMDS,
+//! whose answers everything else waits for, needs no TLS and does not wait for it.
 
 use std::error::Error;
 use std::fmt;
@@ -42,8 +42,8 @@ pub struct Http {
 impl Http {
     /// Must be called within a tokio runtime.
     pub fn new(dns: Dns) -> Self {
-        let reading = tokio::task::spawn_blocking(trust::configuration);
         let pool = async move {
+            let reading = tokio::task::spawn_blocking(trust::configuration);
             let config = reading.await.map_err(|error| error.to_string())?;
             let config = config.map_err(|error| format!("{error:#}"))?;
             let https = HttpsConnectorBuilder::new().with_tls_config(config).https_or_http();
@@ -52,6 +52,11 @@ impl Http {
             Ok(client.pool_timer(TokioTimer::new()).build(connector))
         };
         Self { imds: OneConnection::default(), pool: pool.boxed().shared() }
+    }
+
+    /// Reads what TLS trusts from now on.
+    pub fn begin(&self) {
+        tokio::spawn(self.pool.clone());
     }
 
     async fn send(self, request: HttpRequest) -> Result<HttpResponse, ConnectorError> {

@@ -29,10 +29,22 @@ pub struct Wire {
 impl Wire {
     /// Real sockets, the system's resolver, trust store and clock. Must be called within a tokio
     /// runtime.
-    pub fn real() -> anyhow::Result<Self> {
+    pub fn real() -> Self {
         let dns = Dns::system();
-        let http = SharedHttpClient::new(Http::new(dns.clone()));
-        Ok(Self { http, time: SharedTimeSource::new(SystemTimeSource::new()), dns: Some(dns) })
+        let http = Http::new(dns.clone());
+        http.begin();
+        Self::of(http, dns)
+    }
+
+    /// The same for who asks IMDS alone for days: TLS waits until it is needed.
+    pub fn idle() -> Self {
+        let dns = Dns::system();
+        Self::of(Http::new(dns.clone()), dns)
+    }
+
+    fn of(http: Http, dns: Dns) -> Self {
+        let time = SharedTimeSource::new(SystemTimeSource::new());
+        Self { http: SharedHttpClient::new(http), time, dns: Some(dns) }
     }
 
     /// The SDK's configuration on an instance: its region, its role's credentials.

@@ -31,7 +31,7 @@ pub use self::strife::Quarrel;
 
 use self::drain::{Drainer, Numbers};
 use self::network::{Keeper, Keeping};
-use crate::boot::Basis;
+use crate::basis::Basis;
 use crate::cli::Failure;
 use crate::client::Wire;
 use crate::host::Machine;

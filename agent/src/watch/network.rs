@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 use super::look::{Look, look};
 use super::pace::{Ended, Pace};
 use super::strife::Strife;
-use crate::boot::{BASIS, Basis};
+use crate::basis::{BASIS, Basis};
 use crate::cli::Failure;
 use crate::converge::network::Filter;
 use crate::host::{Machine, Monitor, Stirred, Tidings};

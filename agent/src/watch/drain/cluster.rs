@@ -81,6 +81,11 @@ impl Mark {
     }
 }
 
+/// Whether a drain of the node's own has changed it, and has not taken that back.
+pub fn is_marked(node: &Node) -> bool {
+    Mark::Node.is_on(node)
+}
+
 /// The way to the API server. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct Cluster {

@@ -20,10 +20,9 @@ use super::rules::Rules;
 use super::said;
 use super::shutdown::Shutdown;
 use super::sources::Sources;
-use super::state::State;
 use super::step::Observation;
 use super::telling::Telling;
-use crate::boot::Basis;
+use crate::basis::Basis;
 use crate::client::Wire;
 use crate::client::autoscaling::Hook;
 use crate::client::credentials::RoleCredentials;
@@ -73,7 +72,8 @@ impl Drainer {
         let imds = Imds::new(wire);
         let node = basis.node_name();
         let time = OffsetDateTime::from(wire.time.now());
-        let (journal, leaving) = Journal::open(machine, &instance.id, time)?;
+        let (journal, left) = Journal::open(machine, &instance.id, time)?;
+        let (unknown, leaving) = (left.is_none(), left.unwrap_or_default());
         let role = SharedCredentialsProvider::new(RoleCredentials::new(imds.clone()));
         let sdk = wire.instance(&instance.region, role).await;
         let hook = hook_of(config.hooks.termination.as_deref(), instance, &sdk);
@@ -105,8 +105,8 @@ impl Drainer {
             kept: Instant::now(),
             goes_down: false,
         };
-        // A cordon of ours that the journal does not know is given back.
-        if drainer.engine.leaving.state == State::Serving {
+        // A cordon of ours that no journal knows of is given back.
+        if unknown {
             let cluster = drainer.engine.cluster.clone();
             drainer.engine.begin(async move { Observation::Uncordoned(cluster.uncordon().await) });
         }

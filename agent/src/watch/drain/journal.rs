@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::event::Moment;
-use super::state::Leaving;
+use super::state::{Leaving, State};
 use crate::converge::ensure_file;
 use crate::exchange::InstanceId;
 use crate::host::Machine;
@@ -48,15 +48,33 @@ pub struct Journal {
     /// What is added to the time since the kernel's boot.
     ahead: Duration,
     unwritten: bool,
+    /// What is on disk says that the node serves.
+    serves: bool,
+}
+
+/// Nothing of a drain is on the Node, so `windlass watch` need not ask the API server for it.
+///
+/// # Errors
+/// Where it cannot be looked at, or written.
+pub fn ensure_begun(
+    machine: &Machine,
+    instance: &InstanceId,
+    time: OffsetDateTime,
+) -> anyhow::Result<()> {
+    if machine.read(JOURNAL)?.is_some() {
+        return Ok(());
+    }
+    let (journal, _) = Journal::open(machine, instance, time)?;
+    journal.try_write(&Leaving::default(), time)
 }
 
 impl Journal {
-    /// The journal, and what an earlier run left in it.
+    /// The journal, and what an earlier run left in it, if anything.
     pub(super) fn open(
         machine: &Machine,
         instance: &InstanceId,
         time: OffsetDateTime,
-    ) -> anyhow::Result<(Self, Leaving)> {
+    ) -> anyhow::Result<(Self, Option<Leaving>)> {
         let boot = machine.boot_id()?;
         let mut journal = Self {
             machine: machine.clone(),
@@ -64,6 +82,7 @@ impl Journal {
             boot,
             ahead: Duration::ZERO,
             unwritten: false,
+            serves: false,
         };
         let kept = match Kept::read(machine) {
             Ok(kept) => kept,
@@ -73,13 +92,14 @@ impl Journal {
             }
         };
         let leaving = match kept {
-            Some(kept) if kept.instance == *instance => journal.go_on(kept, time)?,
+            Some(kept) if kept.instance == *instance => Some(journal.go_on(kept, time)?),
             Some(kept) => {
                 tracing::info!("{JOURNAL} is of {}, this is {instance}: not read", kept.instance);
-                Leaving::default()
+                None
             }
-            None => Leaving::default(),
+            None => None,
         };
+        journal.serves = leaving.as_ref().is_some_and(|it| it.state == State::Serving);
         Ok((journal, leaving))
     }
 
@@ -99,6 +119,14 @@ impl Journal {
     /// better than none.
     pub(super) fn write(&mut self, leaving: &Leaving, time: OffsetDateTime) {
         let written = self.try_write(leaving, time);
+        match &written {
+            Ok(()) => self.serves = leaving.state == State::Serving,
+            // A restart must not believe that nothing was done to the Node.
+            Err(_) if self.serves => {
+                self.serves = std::fs::remove_file(self.machine.path(JOURNAL)).is_err();
+            }
+            Err(_) => {}
+        }
         match &written {
             Err(error) if !self.unwritten => {
                 tracing::error!("{error:#}; the drain goes on, and a restart would begin it anew");
@@ -175,5 +203,57 @@ fn put_aside(machine: &Machine) -> impl fmt::Display {
     match std::fs::rename(machine.path(JOURNAL), machine.path(&aside)) {
         Ok(()) => format!("\nhint: the file is kept as {aside}"),
         Err(error) => format!("\nhint: {JOURNAL} could not be put aside: {error}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::converge::files::tests::Scratch;
+    use crate::watch::drain::attempt::Attempt;
+    use time::macros::datetime;
+
+    const NOON: OffsetDateTime = datetime!(2026-11-26 12:00 UTC);
+
+    fn instance() -> InstanceId {
+        "i-0123456789abcdef0".parse().expect("an id")
+    }
+
+    fn returning() -> Leaving {
+        let uncordon = Attempt::due(Moment::after_boot(Duration::ZERO));
+        Leaving { state: State::Returning { uncordon }, ..Leaving::default() }
+    }
+
+    fn left(machine: &Machine) -> Option<Leaving> {
+        Journal::open(machine, &instance(), NOON).expect("opened").1
+    }
+
+    #[test]
+    fn a_boot_that_saw_nothing_on_its_node_says_so_once() {
+        let (_scratch, machine) = Scratch::new("journal-begun");
+        assert_eq!(left(&machine), None);
+        ensure_begun(&machine, &instance(), NOON).expect("written");
+        assert_eq!(left(&machine), Some(Leaving::default()));
+
+        let (mut journal, _) = Journal::open(&machine, &instance(), NOON).expect("opened");
+        journal.write(&returning(), NOON);
+        ensure_begun(&machine, &instance(), NOON).expect("looked at");
+        assert_eq!(left(&machine).map(|left| left.state.name()), Some("returning"));
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_written_does_not_go_on_saying_that_the_node_serves() {
+        let (_scratch, machine) = Scratch::new("journal-unwritable");
+        ensure_begun(&machine, &instance(), NOON).expect("written");
+        let (mut journal, _) = Journal::open(&machine, &instance(), NOON).expect("opened");
+        // As a full disk: the new file has no place, the old one can be removed.
+        let folder = machine.path("/var/lib/windlass");
+        let in_the_way = folder.join(".drain.json.windlass");
+        std::fs::create_dir(&in_the_way).expect("a folder");
+        journal.write(&returning(), NOON);
+        assert_eq!(left(&machine), None, "so the Node is asked");
+        std::fs::remove_dir(&in_the_way).expect("an empty folder");
+        journal.write(&returning(), NOON);
+        assert_eq!(left(&machine).map(|left| left.state.name()), Some("returning"));
     }
 }

@@ -38,11 +38,12 @@ mod tests;
 mod waits;
 mod webhook;
 
+pub use self::cluster::is_marked;
 pub use self::drainer::Drainer;
 pub use self::event::{Announced, At, EventId, Kind, Moment};
 pub use self::evictions::{Answer, Evictee, Evictions, Progress};
 pub use self::foreseen::{Foreseen, Staying};
-pub use self::journal::{JOURNAL, Kept};
+pub use self::journal::{JOURNAL, Kept, ensure_begun};
 pub use self::numbers::Numbers;
 pub use self::pod::{Pod, Uid};
 pub use self::rules::Rules;

@@ -16,7 +16,7 @@ use super::report::{Subject, report};
 use super::said::Turned;
 use super::state::Leaving;
 use super::webhook::Webhook;
-use crate::boot::{Basis, Mailbox};
+use crate::basis::{Basis, Mailbox};
 use crate::client::Wire;
 use crate::client::s3::{Condition, Store};
 use crate::exchange::Keys;

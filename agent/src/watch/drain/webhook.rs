@@ -90,7 +90,7 @@ mod tests {
         let url = format!("http://{}/services/SECRET", listener.local_addr().expect("bound"));
         let file = "/etc/windlass/webhook";
         ensure_file(&machine, file, 0o600, format!("{url}\n").as_bytes()).expect("written");
-        let wire = Wire::real().expect("a resolver");
+        let wire = Wire::real();
         let webhook = Webhook::new(&machine, &wire, file);
         let statuses = ["500 Internal Server Error", "200 OK"];
         let (asked, ()) =

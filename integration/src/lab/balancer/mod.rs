@@ -88,5 +88,5 @@ impl Balancer {
 /// The API server at `server`, as whoever has this credential.
 pub fn client(server: &str, authority: &str, pair: Pair) -> Result<Client> {
     let identity = Identity { certificate: pair.certificate, private_key: pair.key };
-    connect(&Wire::real()?, server, authority, &identity)
+    connect(&Wire::real(), server, authority, &identity)
 }

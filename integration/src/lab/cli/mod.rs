@@ -3,6 +3,7 @@
 mod balancer;
 mod bench;
 mod binary;
+mod cordon;
 mod cost;
 mod demo;
 mod elf;
@@ -165,6 +166,8 @@ enum Command {
     Storm(storm::Storm),
     /// Drain nodes again and again while the program that does it is killed
     Torture(torture::Torture),
+    /// Terminate nodes one after the other, and print how soon each was cordoned
+    Cordon(cordon::Cordon),
     /// Check the released program: linked statically, small, content with an empty root
     Binary(binary::Binary),
     /// Build what a lab is made of, or find it in the cache
@@ -263,6 +266,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Bench(bench) => return bench::bench(&bench),
         Command::Storm(storm) => return storm::storm(&storm),
         Command::Torture(torture) => return torture::torture(&torture),
+        Command::Cordon(cordon) => cordon::cordon(&cordon)?,
         Command::Binary(binary) => return binary::binary(&binary),
         Command::Artifacts => {
             let made = artifacts::ensure(&Arc::new(Cache::open()?), &Progress::new())?;

@@ -109,7 +109,7 @@ fn client(cluster: &Authority, port: u16) -> Result<Client> {
     let pair = administrator(cluster)?;
     let identity = Identity { certificate: pair.certificate, private_key: pair.key };
     let endpoint = format!("https://127.0.0.1:{port}");
-    connect(&Wire::real()?, &endpoint, cluster.certificate(), &identity)
+    connect(&Wire::real(), &endpoint, cluster.certificate(), &identity)
 }
 
 /// Until it has made what every cluster has.

@@ -7,6 +7,7 @@
 
 mod aws;
 mod book;
+mod cordon;
 mod gate;
 mod ground;
 mod node;
@@ -28,6 +29,7 @@ use futures_util::stream;
 
 pub use self::aws::{Aws, GROUP, HOOK};
 pub use self::book::{Book, Milestone};
+pub use self::cordon::cordon_ms;
 pub use self::ground::Ground;
 pub use self::node::Node;
 pub use self::plan::Plan;

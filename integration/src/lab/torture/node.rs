@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use serde_json::json;
 use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
-use windlass::boot::{Mailbox, ensure_kept};
+use windlass::basis::{Mailbox, ensure_kept};
 use windlass::config::{NodeConfig, Sha256Hex};
 use windlass::facts::Facts;
 use windlass::host::Machine as Host;

@@ -8,17 +8,20 @@ use anyhow::anyhow;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
-use super::configuration;
 use crate::cli::Failure;
 use crate::config::{NodeConfig, Sha256Hex};
 use crate::converge::{Ensured, ensure_file};
 use crate::exchange::UserId;
 use crate::facts::Facts;
 use crate::host::Machine;
+use crate::pki::sha256_hex;
 use crate::plan::node;
 
 /// Where it is kept.
 pub const BASIS: &str = "/var/lib/windlass/basis.json";
+
+/// Revisions by their hash, and `current`, a link to the last that was used.
+pub const REVISIONS: &str = "/var/lib/windlass/config";
 
 /// The layout that is written, and the only one that is understood.
 const VERSION: u32 = 1;
@@ -96,14 +99,25 @@ impl Basis {
             return Err(of_no_use(said));
         }
         let hash = &written.revision;
-        let text = configuration::kept(machine, hash).ok_or_else(|| {
-            let file = configuration::file(hash);
+        let text = kept_revision(machine, hash).ok_or_else(|| {
+            let file = revision_file(hash);
             of_no_use(anyhow!("{BASIS} names a revision that is not in {file}, or not whole there"))
         })?;
         let config = NodeConfig::parse(&text)?;
         let Written { facts, pod_cidrs, mailbox, .. } = written;
         Ok(Self { facts, config, pod_cidrs, mailbox })
     }
+}
+
+/// Where a revision is kept.
+pub fn revision_file(hash: &Sha256Hex) -> String {
+    format!("{REVISIONS}/{hash}.toml")
+}
+
+/// The text of a revision. What is on disk is verified like what comes from S3.
+pub fn kept_revision(machine: &Machine, hash: &Sha256Hex) -> Option<String> {
+    let text = machine.read_text(revision_file(hash)).ok()??;
+    (sha256_hex(text.as_bytes()) == hash.as_str()).then_some(text)
 }
 
 fn of_no_use(error: anyhow::Error) -> Failure {
@@ -115,19 +129,18 @@ mod tests {
     use super::*;
     use crate::config::{CaBundle, ClusterFile};
     use crate::converge::files::tests::Scratch;
-    use crate::pki::sha256_hex;
 
-    const FACTS: &str = include_str!("../../tests/golden/dual-stack/facts.json");
+    const FACTS: &str = include_str!("../tests/golden/dual-stack/facts.json");
 
     /// The facts, and a revision that is kept on the machine.
     fn booted(machine: &Machine) -> (Facts, NodeConfig, Sha256Hex) {
-        let cluster = include_str!("../../tests/golden/dual-stack/cluster.toml");
-        let authorities = include_str!("../config/testdata/ca.crt").to_owned();
+        let cluster = include_str!("../tests/golden/dual-stack/cluster.toml");
+        let authorities = include_str!("config/testdata/ca.crt").to_owned();
         let ca = CaBundle { certificate_authorities: authorities, generation: 1 };
         let cluster = ClusterFile::parse(cluster).expect("a description");
         let text = cluster.revisions(&ca).into_values().next().expect("a group").to_toml();
         let hash = sha256_hex(text.as_bytes()).parse().expect("a hash");
-        ensure_file(machine, configuration::file(&hash), 0o644, text.as_bytes()).expect("kept");
+        ensure_file(machine, revision_file(&hash), 0o644, text.as_bytes()).expect("kept");
         let facts = serde_json::from_str(FACTS).expect("facts");
         (facts, NodeConfig::parse(&text).expect("a revision"), hash)
     }
@@ -182,7 +195,7 @@ mod tests {
         put(&text[..text.len() / 2]);
         assert!(said(&machine).starts_with(&format!("{BASIS} is not as a boot writes it: EOF")));
         put(&text);
-        let revision = machine.path(configuration::file(&revision));
+        let revision = machine.path(revision_file(&revision));
         std::fs::write(revision, "group = \"others\"\n").expect("written");
         assert!(said(&machine).contains("or not whole there"), "{}", said(&machine));
     }
