@@ -7,7 +7,7 @@ use time::macros::datetime;
 
 use crate::client::ec2::{Instance, Route, RouteTable, State, Target};
 use crate::config::{
-    Admission, Api, Boot, Cluster, Drain, Hooks, Kubelet, MaxPods, Network, Node, NodeConfig,
+    Admission, Api, Boot, Cluster, Drain, Hooks, Host, Kubelet, MaxPods, Network, Node, NodeConfig,
     NodeNames, Registry, ReservedFormula, Role, Watch,
 };
 use crate::exchange::Request;
@@ -80,6 +80,7 @@ pub fn config() -> NodeConfig {
             certificate_lifetime: Duration::from_secs(24 * 3600),
         },
         node: Node { role: Role::Worker, labels: BTreeMap::new(), taints: Vec::new() },
+        host: Host::default(),
         kubelet: Kubelet {
             max_pods: MaxPods::Eks,
             reserved: ReservedFormula::Eks,

@@ -9,8 +9,8 @@ use super::problems::Problems;
 use super::raw::{self, Section};
 use super::sections::{self, Limits};
 use super::{
-    Admission, Api, Boot, Cluster, Drain, Hooks, Kubelet, Network, Node, NodeConfig, Registry,
-    Watch, api, kubelet, labels, network, rules, watch,
+    Admission, Api, Boot, Cluster, Drain, Hooks, Host, Kubelet, Network, Node, NodeConfig,
+    Registry, Watch, api, host, kubelet, labels, network, rules, watch,
 };
 
 /// A whole `cluster.toml`, validated.
@@ -41,6 +41,7 @@ struct Group {
     admission: Admission,
     node: Node,
     kubelet: Kubelet,
+    host: Host,
     hooks: Hooks,
     boot: Boot,
     drain: Drain,
@@ -74,6 +75,7 @@ impl ClusterFile {
                 admission: group.admission,
                 node: group.node,
                 kubelet: group.kubelet,
+                host: group.host,
                 registry: self.registry.clone(),
                 hooks: group.hooks,
                 boot: group.boot,
@@ -90,6 +92,7 @@ impl ClusterFile {
 struct Shared {
     limits: Limits,
     kubelet: Kubelet,
+    host: Host,
     boot: Boot,
     drain: Drain,
     watch: Watch,
@@ -105,13 +108,14 @@ fn read(root: &Section<'_>) -> Option<ClusterFile> {
     let registry = root.table("registry", sections::registry);
     let limits = root.table("admission", sections::limits);
     let kubelet = root.table("kubelet", |table| kubelet::read(table, Kubelet::default()));
+    let host = root.table("host", |table| host::read(table, Host::default()));
     let boot = root.table("boot", |table| sections::boot(table, Boot::default()));
     let drain = root.table("drain", |table| sections::drain(table, Drain::default()));
     let watch = root.table("watch", |table| watch::read(table, Watch::default()));
     let groups_at = root.required("groups", "a table `[groups.NAME]` for each group");
-    let shared = match (limits, kubelet, boot, drain, watch) {
-        (Some(limits), Some(kubelet), Some(boot), Some(drain), Some(watch)) => {
-            Some(Shared { limits, kubelet, boot, drain, watch })
+    let shared = match (limits, kubelet, host, boot, drain, watch) {
+        (Some(limits), Some(kubelet), Some(host), Some(boot), Some(drain), Some(watch)) => {
+            Some(Shared { limits, kubelet, host, boot, drain, watch })
         }
         _ => None,
     };
@@ -159,6 +163,8 @@ fn read_group(section: &Section<'_>, shared: Option<&Shared>) -> Option<Group> {
     let hooks = section.table("hooks", sections::hooks);
     let kubelet = shared.map(|shared| shared.kubelet.clone()).unwrap_or_default();
     let kubelet = section.table("kubelet", |table| kubelet::read(table, kubelet));
+    let host = shared.map(|shared| shared.host.clone()).unwrap_or_default();
+    let host = section.table("host", |table| host::read(table, host));
     let boot = shared.map(|shared| shared.boot.clone()).unwrap_or_default();
     let boot = section.table("boot", |table| sections::boot(table, boot));
     let drain = shared.map(|shared| shared.drain.clone()).unwrap_or_default();
@@ -171,6 +177,7 @@ fn read_group(section: &Section<'_>, shared: Option<&Shared>) -> Option<Group> {
         admission: Admission { role_ids, instance_profile, window, certificate_lifetime },
         node: Node { role: role?, labels: labels?, taints: taints? },
         kubelet: kubelet?,
+        host: host?,
         hooks: hooks?,
         boot: boot?,
         drain: drain?,

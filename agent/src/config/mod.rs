@@ -8,6 +8,7 @@ mod api;
 pub mod cluster;
 mod defaults;
 mod entry;
+mod host;
 mod kubelet;
 mod labels;
 mod mime;
@@ -22,6 +23,7 @@ mod watch;
 mod words;
 
 pub use cluster::{CaBundle, ClusterFile};
+pub use host::{Host, PageSize, Swap};
 pub use kubelet::merge;
 pub(crate) use network::overlap;
 pub use problems::{Problem, Problems};
@@ -47,6 +49,10 @@ pub struct NodeConfig {
     pub admission: Admission,
     pub node: Node,
     pub kubelet: Kubelet,
+    /// Left out of a revision where it is as by default, so that an image from before this table was
+    /// known still boots.
+    #[serde(skip_serializing_if = "Host::is_plain")]
+    pub host: Host,
     pub registry: Registry,
     pub hooks: Hooks,
     pub boot: Boot,

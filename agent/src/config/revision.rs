@@ -3,8 +3,8 @@
 use super::problems::Problems;
 use super::raw::{self, Section};
 use super::{
-    Admission, Api, Boot, Drain, Kubelet, Node, NodeConfig, Watch, api, kubelet, labels, network,
-    rules, sections, watch,
+    Admission, Api, Boot, Drain, Host, Kubelet, Node, NodeConfig, Watch, api, host, kubelet,
+    labels, network, rules, sections, watch,
 };
 
 impl NodeConfig {
@@ -32,6 +32,7 @@ fn read(root: &Section<'_>) -> Option<NodeConfig> {
     let admission = root.table("admission", read_admission);
     let node = root.table("node", read_node);
     let kubelet = root.table("kubelet", |table| kubelet::read(table, Kubelet::default()));
+    let host = root.table("host", |table| host::read(table, Host::default()));
     let registry = root.table("registry", sections::registry);
     let hooks = root.table("hooks", sections::hooks);
     let boot = root.table("boot", |table| sections::boot(table, Boot::default()));
@@ -45,6 +46,7 @@ fn read(root: &Section<'_>) -> Option<NodeConfig> {
         admission: admission?,
         node: node?,
         kubelet: kubelet?,
+        host: host?,
         registry: registry?,
         hooks: hooks?,
         boot: boot?,

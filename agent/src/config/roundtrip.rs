@@ -50,6 +50,7 @@ fn any_config(rng: &mut Rng) -> NodeConfig {
         },
         node: any_node(rng),
         kubelet: any_kubelet(rng),
+        host: any_host(rng),
         registry: Registry { mirrors: any_mirrors(rng) },
         hooks: Hooks {
             launch: rng.bool().then(|| pick(rng, &["launch", "a-b_c/d"])),
@@ -70,6 +71,19 @@ fn any_config(rng: &mut Rng) -> NodeConfig {
             webhook_file: rng.bool().then(|| "/etc/windlass/webhook".to_owned()),
         },
     }
+}
+
+fn any_host(rng: &mut Rng) -> Host {
+    let settings = [("net.core.somaxconn", "4096"), ("net.ipv4.conf.eth0/1.tag", "a \" b\t")];
+    let mut host =
+        Host { swap: if rng.bool() { Swap::Off } else { Swap::Limited }, ..Host::default() };
+    for (name, value) in settings.into_iter().filter(|_| rng.bool()) {
+        host.sysctls.insert(name.to_owned(), value.to_owned());
+    }
+    for size in [PageSize(2048), PageSize(1 << 20)] {
+        host.hugepages.insert(size, rng.u32(..9));
+    }
+    host
 }
 
 fn pick_listen(rng: &mut Rng) -> Listen {

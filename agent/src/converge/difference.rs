@@ -7,6 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use similar::TextDiff;
 
 use super::kernel::found_sysctl;
+use super::kubelet_state::is_of_another;
+use super::memory::{found_hugepages, swaps};
 use super::network::Diff;
 use super::network::filter::is_planned;
 use super::programs;
@@ -32,6 +34,21 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
             Ok(found) if found.split_whitespace().eq(wanted.split_whitespace()) => {}
             Ok(found) => writeln!(text, "sysctl {name}: {} -> {wanted}", found.trim())?,
             Err(_) => writeln!(text, "sysctl {name}: absent -> {wanted}")?,
+        }
+    }
+    for (size, wanted) in &plan.hugepages {
+        match found_hugepages(machine, *size) {
+            Ok(found) if found == *wanted => {}
+            Ok(found) => writeln!(text, "huge pages of {size}: {found} -> {wanted}")?,
+            Err(_) => writeln!(text, "huge pages of {size}: absent -> {wanted}")?,
+        }
+    }
+    for device in swaps(machine)?.iter().filter(|_| plan.swap_off) {
+        writeln!(text, "swap on {device}: on -> off")?;
+    }
+    for (file, policy) in &plan.kubelet_states {
+        if is_of_another(machine, file, policy)? {
+            writeln!(text, "{}: of another policy than {policy}, to be removed", file.display())?;
         }
     }
     if let Some(wanted) = &plan.network {
@@ -124,11 +141,11 @@ mod tests {
             sysctls: [("net.ipv4.ip_forward".to_owned(), "1".to_owned())].into(),
             packet_filter: Some(PacketFilter::default()),
             network: Some(PodNetwork { routes: [route].into(), ..PodNetwork::default() }),
-            programs: BTreeSet::new(),
             units: vec![Unit {
                 name: "kubelet.service".to_owned(),
                 restarted_by: BTreeSet::from([path]),
             }],
+            ..HostPlan::default()
         }
     }
 

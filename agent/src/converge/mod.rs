@@ -5,6 +5,8 @@
 mod difference;
 pub mod files;
 mod kernel;
+mod kubelet_state;
+mod memory;
 pub mod network;
 mod programs;
 mod units;
@@ -44,7 +46,11 @@ pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Change
     programs::check(machine, &plan.programs)?;
     let changes = ensure_files(machine, plan).await?;
     let settings = kernel::ensure_sysctls(machine, plan.sysctls.iter())?;
-    let mut changes = changes.and(settings);
+    let mut changes = changes.and(settings).and(ensure_memory(machine, plan).await?);
+    for (file, policy) in &plan.kubelet_states {
+        let ensured = kubelet_state::ensure_state(machine, file, policy)?;
+        changes.add(ensured, || format!("{}, of another policy, is gone", file.display()));
+    }
     if let Some(wanted) = &plan.packet_filter {
         let filter = Filter::default().ensure(machine, wanted).await?;
         changes.add(filter, || Change::FilterReplaced.to_string());
@@ -52,6 +58,18 @@ pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Change
     match &plan.network {
         Some(network) => Ok(changes.and(ensure_network(machine, network).await?)),
         None => Ok(changes),
+    }
+}
+
+async fn ensure_memory(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Changes> {
+    let mut changes = Changes::default();
+    for (size, count) in &plan.hugepages {
+        let ensured = memory::ensure_hugepages(machine, *size, *count)?;
+        changes.add(ensured, || format!("{count} huge pages of {size}"));
+    }
+    match plan.swap_off {
+        true => Ok(changes.and(memory::ensure_swap_off(machine).await?)),
+        false => Ok(changes),
     }
 }
 

@@ -102,6 +102,13 @@ fn summary(plan: &HostPlan) -> String {
     for (name, value) in &plan.sysctls {
         let _ = writeln!(text, "sysctl {name} = {value}");
     }
+    for (size, count) in &plan.hugepages {
+        let _ = writeln!(text, "pages  {count} of {size}");
+    }
+    let _ = writeln!(text, "swap   {}", if plan.swap_off { "off" } else { "as it is" });
+    for (file, policy) in &plan.kubelet_states {
+        let _ = writeln!(text, "state  {} of policy {policy}", file.display());
+    }
     for program in &plan.programs {
         let _ = writeln!(text, "needs  {program}");
     }

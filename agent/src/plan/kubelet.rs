@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
-use crate::config::{self, NodeConfig, Problems, Role};
+use crate::config::{self, NodeConfig, Problems, Role, Swap};
 use crate::facts::{CgroupVersion, Facts};
 
 use super::capacity::{self, Capacity, PodRange};
@@ -105,6 +105,11 @@ fn configuration(
     }
     if !node.taints.is_empty() {
         configuration["registerWithTaints"] = json!(node.taints);
+    }
+    if config.host.swap == Swap::Limited {
+        // "Swap memory management" (Kubernetes).
+        configuration["failSwapOn"] = json!(false);
+        configuration["memorySwap"] = json!({ "swapBehavior": "LimitedSwap" });
     }
     if config.node.role == Role::ControlPlane {
         configuration["staticPodPath"] = json!(STATIC_PODS);

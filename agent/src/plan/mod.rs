@@ -8,6 +8,7 @@
 mod capacity;
 mod containerd;
 mod grant;
+mod host;
 pub mod image;
 mod kernel;
 mod kubelet;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use crate::config::{NodeConfig, Problems};
+use crate::config::{NodeConfig, PageSize, Problems};
 use crate::exchange::Grant;
 use crate::facts::Facts;
 
@@ -40,6 +41,7 @@ pub fn before_grant(facts: &Facts, config: &NodeConfig) -> Result<HostPlan, Prob
     image::plan(&mut plan);
     networkd::plan(&mut plan);
     kernel::plan(&mut plan, facts, config);
+    host::plan(&mut plan, facts, config);
     plan.packet_filter = Some(PacketFilter::planned(facts, config));
     Ok(plan)
 }
@@ -82,6 +84,13 @@ pub struct HostPlan {
     pub files: Vec<File>,
     /// Kernel settings by their dotted names, `net.ipv4.ip_forward`.
     pub sysctls: BTreeMap<String, String>,
+    /// How many huge pages of each size are set aside.
+    pub hugepages: BTreeMap<PageSize, u32>,
+    /// Nothing is swapped out.
+    pub swap_off: bool,
+    /// Files in which kubelet remembers what it assigned, and the policy that they are of, if they are
+    /// there.
+    pub kubelet_states: BTreeMap<PathBuf, String>,
     /// The whole table; without one, nothing is said of nftables.
     pub packet_filter: Option<PacketFilter>,
     /// All of it; without one, nothing is said of routes and rules.
@@ -127,6 +136,9 @@ impl HostPlan {
         }
         self.sysctls.extend(later.sysctls);
         self.programs.extend(later.programs);
+        self.hugepages.extend(later.hugepages);
+        self.swap_off |= later.swap_off;
+        self.kubelet_states.extend(later.kubelet_states);
         self.packet_filter = later.packet_filter.or(self.packet_filter);
         self.network = later.network.or(self.network);
         for unit in later.units {

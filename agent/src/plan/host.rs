@@ -1,0 +1,35 @@
+//! What a group wants of its machines: kernel settings, huge pages, swap; and what kubelet remembers
+//! of an earlier policy.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::config::{NodeConfig, Swap};
+use crate::facts::Facts;
+
+use super::HostPlan;
+
+/// Where kubelet keeps what it assigned by a policy, the field of its configuration that names the
+/// policy, and the one that it has by itself. It does not start with another policy's file
+/// ("Changing the CPU Manager Policy", "Memory Manager" in the Kubernetes documentation).
+const STATES: [(&str, &str, &str); 2] = [
+    ("/var/lib/kubelet/cpu_manager_state", "cpuManagerPolicy", "none"),
+    ("/var/lib/kubelet/memory_manager_state", "memoryManagerPolicy", "None"),
+];
+
+pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
+    let host = &config.host;
+    // A container has its own network, but its host's kernel for the rest.
+    let own = |name: &str| !facts.host.container || name.starts_with("net.");
+    let settings = host.sysctls.iter().filter(|(name, _)| own(name));
+    plan.sysctls.extend(settings.map(|(name, value)| (name.clone(), value.clone())));
+    if !facts.host.container {
+        plan.hugepages.extend(&host.hugepages);
+        plan.swap_off = host.swap == Swap::Off;
+    }
+    for (file, field, usual) in STATES {
+        let policy = config.kubelet.overrides.get(field).and_then(Value::as_str).unwrap_or(usual);
+        plan.kubelet_states.insert(PathBuf::from(file), policy.to_owned());
+    }
+}
