@@ -2,6 +2,7 @@
 //! changed.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::Mutex;
 
 /// Names and how often.
@@ -29,11 +30,18 @@ impl Counters {
 
     /// One log line, if anything changed since the last.
     pub fn log(&self) {
-        let mut inner = self.0.lock().expect("the counters' lock");
-        if std::mem::take(&mut inner.changed) {
-            let counts: Vec<_> =
-                inner.counts.iter().map(|(name, count)| format!("{name}={count}")).collect();
-            tracing::info!("since start: {}", counts.join(" "));
+        let changed = std::mem::take(&mut self.0.lock().expect("the counters' lock").changed);
+        if changed {
+            tracing::info!("since start: {self}");
         }
+    }
+}
+
+/// `denied=1 granted=5`
+impl fmt::Display for Counters {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts = self.all();
+        let counts = counts.iter().map(|(name, count)| format!("{name}={count}"));
+        f.write_str(&counts.collect::<Vec<_>>().join(" "))
     }
 }

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::complaints::Complaints;
 use super::lease::Holder;
+use super::rounds::Round;
 use super::{Admitter, pace};
 use crate::client::ec2::{Instance, State};
 use crate::exchange::{InstanceId, UserId};
@@ -38,6 +39,7 @@ impl Admitter {
                 self.somebody_came.notify_one();
             }
             announced = expected;
+            self.round_ended(Round::Instances);
             tokio::time::sleep(pace::instances(self.lead(), self.board.backlog())).await;
         }
     }

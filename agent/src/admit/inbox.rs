@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use super::grant::Answered;
 use super::pace::Crowd;
 use super::refusal::Refusal;
+use super::rounds::Round;
 use super::routes::NotYet;
 use super::{Admitter, pace};
 use crate::client::s3::{Error, Object};
@@ -69,6 +70,7 @@ impl Admitter {
             if self.listing_due(listed, crowd).is_none_or(|due| due <= now) {
                 listed = Some((now, self.answer_listed(&mut under_way).await));
             }
+            self.round_ended(Round::Inbox);
             // Some of the crowd may have been found just now: then the next turn knows, and waits.
             let due = self.listing_due(listed, crowd).unwrap_or(now);
             let next = if awaited.is_empty() { due } else { now + self.patience(&awaited) };

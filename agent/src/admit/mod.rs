@@ -24,6 +24,7 @@ pub mod lease;
 mod node;
 mod pace;
 mod refusal;
+mod rounds;
 pub mod routes;
 mod seen;
 mod serving;
@@ -47,6 +48,7 @@ use self::book::Book;
 use self::counters::Counters;
 use self::leader::Load;
 use self::pace::Lead;
+use self::rounds::{Round, Rounds};
 use self::seen::Seen;
 use crate::client::autoscaling::Groups;
 use crate::client::ec2::Ec2;
@@ -112,6 +114,7 @@ pub struct Admitter {
     seen: Mutex<Seen>,
     lead: Mutex<Lead>,
     counters: Counters,
+    rounds: Rounds,
     /// Somebody is expected who was not a moment ago.
     somebody_came: Notify,
     follows_group: bool,
@@ -163,6 +166,7 @@ impl Admitter {
             seen: Mutex::default(),
             lead: Mutex::new(Lead::Leader),
             counters: Counters::default(),
+            rounds: Rounds::default(),
             somebody_came: Notify::new(),
             follows_group,
         }
@@ -275,6 +279,7 @@ impl Admitter {
                 tracing::info!("now {lead:?}");
             }
             self.counters.log();
+            self.round_ended(Round::Lead);
             let asked = Instant::now();
             while asked.elapsed() < leader::renewal(self.load()) {
                 tokio::time::sleep(leader::RENEWAL_BUSY).await;

@@ -15,9 +15,11 @@ use crate::converge::{Changes, ensure_file, ensure_symlink};
 use crate::host::Machine;
 use crate::plan::CREDENTIAL_PROVIDER_DIR;
 
-const UNITS: [(&str, &str); 5] = [
+const UNITS: [(&str, &str); 7] = [
     ("containerd.service", include_str!("../../../systemd/containerd.service")),
     ("kubelet.service", include_str!("../../../systemd/kubelet.service")),
+    ("runtime.slice", include_str!("../../../systemd/runtime.slice")),
+    ("windlass-abandon.service", include_str!("../../../systemd/windlass-abandon.service")),
     ("windlass-admit.service", include_str!("../../../systemd/windlass-admit.service")),
     ("windlass-boot.service", include_str!("../../../systemd/windlass-boot.service")),
     ("windlass-watch.service", include_str!("../../../systemd/windlass-watch.service")),
@@ -35,12 +37,18 @@ const MODULES: &str = "overlay\nbr_netfilter\n";
 /// Where an image's archives wait until containerd has imported them.
 const ARCHIVES: &str = "/usr/share/windlass/images";
 
-/// kubelet wants its folder of fragments to be there, empty or not.
-const FOLDERS: [&str; 4] = [
+/// What the journal may take of an image's disk and memory.
+const JOURNAL: &str = include_str!("../../../systemd/journald.conf");
+
+/// kubelet wants its folder of fragments to be there, empty or not; systemd wants those that
+/// windlass-boot.service may write to.
+const FOLDERS: [&str; 6] = [
     "/etc/kubernetes/kubelet.conf.d",
     "/etc/containerd/conf.d",
     "/etc/containerd/certs.d",
     "/etc/cni/net.d",
+    "/etc/systemd/networkd.conf.d",
+    "/var/lib/kubelet",
 ];
 
 /// Puts all that `description` names into the machine's root directory.
@@ -91,6 +99,7 @@ fn put_settings(
     let image = serde_json::to_string_pretty(&description.image())?;
     let files = [
         ("/etc/modules-load.d/windlass.conf", MODULES.to_owned()),
+        ("/etc/systemd/journald.conf.d/windlass.conf", JOURNAL.to_owned()),
         ("/etc/containerd/config.toml", containerd),
         ("/etc/windlass/image.json", image + "\n"),
     ];

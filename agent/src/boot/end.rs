@@ -13,7 +13,7 @@ use tokio::time::timeout;
 use super::pool::Arrived;
 use super::stop::{Kind, Stop};
 use super::{Boot, Done, Known};
-use crate::client::autoscaling::{Completed, Hook, Verdict};
+use crate::client::autoscaling::{Completed, Error as NotTaken, Hook, Verdict};
 use crate::client::s3::Condition;
 use crate::config::NodeConfig;
 use crate::converge::ensure_file;
@@ -27,7 +27,8 @@ const UPLOAD: Duration = Duration::from_secs(15);
 const SEE_OFF: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// For who is on the machine now, and for who comes after a reboot.
-const REPORTS: [&str; 2] = ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
+pub(super) const REPORTS: [&str; 2] =
+    ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
 
 /// The launch hook that the configuration names, where the instance is in an Auto Scaling group.
 pub fn launch_hook(
@@ -94,36 +95,42 @@ impl Boot {
         ended
     }
 
-    /// Auto Scaling replaces the instance, where it waits for it.
+    /// As [`Boot::replaced`]. An Auto Scaling that does not take it is one more thing to say.
     async fn abandon(&self, known: &mut Known, stop: &Stop) -> bool {
-        let Some(hook) = &known.hook else { return false };
-        let completed = hook.complete(Verdict::Abandon).await;
-        let abandoned = matches!(completed, Ok(Completed::Now));
-        match completed {
-            Ok(Completed::Now) => {
-                tracing::error!(
-                    step = "hook",
-                    "hook `{}`: ABANDON, since {:#}",
-                    hook.name(),
-                    stop.reason
-                );
-                known.notes.push(format!("completed hook `{}` with ABANDON", hook.name()));
-            }
-            Ok(Completed::Already) => {
-                known
-                    .notes
-                    .push(format!("hook `{}` had no pending action to abandon", hook.name()));
-            }
+        match self.replaced(known, &stop.reason).await {
+            Ok(completed) => completed == Some(Completed::Now),
             Err(error) => {
                 tracing::error!(step = "hook", "{error}");
                 known.notes.push(error.to_string());
+                false
             }
         }
-        abandoned
+    }
+
+    /// Auto Scaling replaces the instance, where it waits for it. What it found; nothing where there
+    /// is no hook.
+    pub(super) async fn replaced(
+        &self,
+        known: &mut Known,
+        why: &anyhow::Error,
+    ) -> Result<Option<Completed>, NotTaken> {
+        let Some(hook) = &known.hook else { return Ok(None) };
+        let completed = hook.complete(Verdict::Abandon).await?;
+        let note = match completed {
+            Completed::Now => {
+                tracing::error!(step = "hook", "hook `{}`: ABANDON, since {why:#}", hook.name());
+                format!("completed hook `{}` with ABANDON", hook.name())
+            }
+            Completed::Already => {
+                format!("hook `{}` had no pending action to abandon", hook.name())
+            }
+        };
+        known.notes.push(note);
+        Ok(Some(completed))
     }
 
     /// The report, once the instance is known.
-    fn report(&self, known: &Known, failed: Option<&Stop>) -> Option<Report> {
+    pub(super) fn report(&self, known: &Known, failed: Option<&Stop>) -> Option<Report> {
         let document = known.document.as_ref()?;
         let user_data = known.user_data.as_ref();
         let now_ms = self.recorder.now_ms();
@@ -162,7 +169,7 @@ impl Boot {
     }
 
     /// A boot does not fail for its report.
-    async fn keep_report(&self, known: &Known, report: Option<Report>) {
+    pub(super) async fn keep_report(&self, known: &Known, report: Option<Report>) {
         let Some(report) = report else { return };
         let kept = async {
             let bytes = serde_json::to_vec_pretty(&report)?;

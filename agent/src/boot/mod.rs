@@ -4,6 +4,7 @@
 //! looks at what is there, so a run after a killed one goes on, and a run on a node that is Ready
 //! changes nothing and says so.
 
+mod abandon;
 mod admission;
 mod configuration;
 mod end;
@@ -28,6 +29,7 @@ use tokio::{join, try_join};
 use tracing::Instrument;
 use tracing::field::Empty;
 
+pub use self::abandon::abandon;
 pub use self::foresee::{Foreseen, foresee};
 
 use self::configuration::Revision;

@@ -116,7 +116,23 @@ impl Boot {
         revision: Revision,
         key: PrivateKey,
     ) -> Result<Candidate, Stop> {
+        let mailbox = self.introduce(known, sdk, store, &facts, &revision).await?;
         let config = revision.config.clone();
+        let node = plan::node::name(facts.instance.launched(), config.cluster.node_names);
+        let now = OffsetDateTime::from(self.wire.time.now());
+        Ok(Candidate { facts, config, revision, node, mailbox, key, now })
+    }
+
+    /// Under whose name a report goes where, and which hook waits.
+    pub(super) async fn introduce(
+        &self,
+        known: &mut Known,
+        sdk: &SdkConfig,
+        store: &Store,
+        facts: &Facts,
+        revision: &Revision,
+    ) -> Result<Mailbox, Stop> {
+        let config = &revision.config;
         known.notes.extend(
             revision
                 .stale
@@ -124,18 +140,15 @@ impl Boot {
                 .map(|reason| format!("booted with the last verified configuration: {reason}")),
         );
         known.revision = Some(revision.clone());
-        known.hook = end::launch_hook(sdk, &facts.instance, &config)?;
-        let node = plan::node::name(facts.instance.launched(), config.cluster.node_names);
-        known.node = Some(node.clone());
+        known.hook = end::launch_hook(sdk, &facts.instance, config)?;
+        known.node = Some(plan::node::name(facts.instance.launched(), config.cluster.node_names));
         let user = match &config.admission.role_ids[..] {
             // One role: no need to ask STS who we are; IAM denies the request if we are not.
             [role_id] => UserId { role_id: role_id.clone(), instance: facts.instance.id.clone() },
             _ => sts::user_id(sdk).await?,
         };
         known.mailbox = Some((store.clone(), user.clone()));
-        let mailbox = Mailbox { bucket: store.bucket().to_owned(), user };
-        let now = OffsetDateTime::from(self.wire.time.now());
-        Ok(Candidate { facts, config, revision, node, mailbox, key, now })
+        Ok(Mailbox { bucket: store.bucket().to_owned(), user })
     }
 
     /// A worker asks and waits. A control-plane node may read the CA's key: it signs where a worker

@@ -22,6 +22,7 @@ use crate::exchange::Keys;
 #[derive(clap::Args)]
 #[command(after_help = "Examples:
   windlass admit                          as windlass-admit.service does
+  systemctl status windlass-admit         whether it leads, and what it decided since it started
   journalctl -u windlass-admit            whom it let in, whom it refused and why")]
 pub struct Args {}
 
@@ -33,8 +34,6 @@ pub async fn run(_: Args) -> Result<(), Failure> {
     let mut interrupt = signal(SignalKind::interrupt()).context("listening for SIGINT")?;
     loop {
         let admitter = Admitter::new(resources(&wire, &imds).await?);
-        // Not under systemd there is nobody to tell.
-        let _ = sd_notify::notify(false, &[sd_notify::NotifyState::Ready]);
         let stop = async {
             tokio::select! {
                 _ = terminate.recv() => {}

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand, each an `Args` struct and an async `run`.
 
+pub mod abandon;
 pub mod admit;
 pub mod bake;
 pub mod boot;
@@ -30,6 +31,7 @@ use crate::config::Problems;
 #[derive(Subcommand)]
 pub enum Command {
     Boot(boot::Args),
+    Abandon(abandon::Args),
     Admit(admit::Args),
     Watch(watch::Args),
     Status(status::Args),
@@ -51,6 +53,7 @@ impl Command {
     pub async fn run(self, started: Started) -> Result<(), Failure> {
         match self {
             Self::Boot(args) => Box::pin(boot::run(args, started)).await,
+            Self::Abandon(args) => Box::pin(abandon::run(args, started)).await,
             Self::Plan(args) => Box::pin(plan::run(args)).await,
             Self::Admit(args) => Box::pin(admit::run(args)).await,
             Self::Watch(args) => Box::pin(watch::run(args)).await,

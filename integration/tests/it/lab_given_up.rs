@@ -8,9 +8,10 @@ use crate::lab_scene::{Lab, in_service};
 
 const NOWHERE: &str = "api.nowhere.invalid";
 
-/// One place in a group, three instances for it: the first has a kubelet that cannot start, the
-/// second an API server that has no address, the third is right. What is wrong is in the
-/// description, which is changed as soon as an instance has read it.
+/// One place in a group, four instances for it: the first has a kubelet that cannot start, the
+/// second an API server that has no address, the third a boot that is killed whenever it is started, the
+/// fourth is right. What is wrong is in the description, which is changed as soon as an instance has read
+/// it.
 pub fn instances_that_never_become_ready_are_given_up_with_the_reason(lab: &Lab) {
     let printed = lab.operator_ok(&["sh", "-c", "dirname $KUBECONFIG"]);
     let folder = Path::new(printed.trim_end());
@@ -23,6 +24,7 @@ pub fn instances_that_never_become_ready_are_given_up_with_the_reason(lab: &Lab)
     };
     let broken = "kubelet = { overrides = { evictionHard = { nonsense = \"1\" } } }\n";
     let nowhere = of_workers("").replace(&format!("api.{}.internal", lab.0), NOWHERE);
+    let patient = nowhere.replace("deadline = \"15s\"", "deadline = \"10m\"");
     let apply = |description: &str| {
         let file = folder.join("changed.toml");
         fs::write(&file, description).unwrap();
@@ -34,7 +36,10 @@ pub fn instances_that_never_become_ready_are_given_up_with_the_reason(lab: &Lab)
     let first = configured(lab, &[]);
     apply(&nowhere);
     let second = configured(lab, &[&first]);
+    apply(&patient);
+    let third = configured(lab, &[&first, &second]);
     apply(&good);
+    lab.ok(&["exec", &third, "--", "bash", "-c", KILLED_WHENEVER_STARTED]);
     lab.eventually("a good one in its place", |nodes| in_service(nodes, 2));
 
     let reason = given_up(lab, &first);
@@ -56,7 +61,25 @@ pub fn instances_that_never_become_ready_are_given_up_with_the_reason(lab: &Lab)
     );
     // Which of its many complaints are the last depends on the moment.
     assert_ne!(of_kubelets, "nothing");
+
+    let reason = given_up(lab, &third);
+    let (of_ours, of_systemds) = reason.split_once("; its journal says last:\n").unwrap();
+    assert_eq!(
+        of_ours,
+        "windlass-boot.service is not started any more (start-limit-hit), and ended before it could \
+         say why"
+    );
+    assert!(of_systemds.contains("Start request repeated too quickly."), "{reason}");
 }
+
+/// The unit may be started five times.
+const KILLED_WHENEVER_STARTED: &str = "
+    for _ in 1 2 3 4 5; do
+        until [ $(systemctl show --value --property=SubState windlass-boot) = start ]; do sleep 0.1; done
+        systemctl kill --signal KILL windlass-boot
+        sleep 1
+    done
+";
 
 /// The worker that has read its group's pointer and is none of `others`.
 fn configured(lab: &Lab, others: &[&str]) -> String {

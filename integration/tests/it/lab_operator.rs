@@ -10,6 +10,7 @@ use crate::lab_by_hand::a_worker_is_emptied_by_hand_given_back_and_says_how_it_l
 use crate::lab_given_up::instances_that_never_become_ready_are_given_up_with_the_reason;
 use crate::lab_scene::{Lab, in_service};
 use crate::lab_stopped::{Stopped, launch, pod_cidr};
+use crate::lab_units::units_run_as_intended_and_nothing_is_kept_from_them;
 
 /// One lab for all of it: to bring one up takes longer than to look at it.
 #[test]
@@ -21,6 +22,7 @@ fn an_operator_gets_in_sees_every_instance_and_learns_why_some_are_no_nodes() {
 
     let kubeconfig = Kubeconfig::beside_another(&lab);
     every_instance_is_shown_with_what_everybody_says_of_it(&lab, &kubeconfig, &worker);
+    units_run_as_intended_and_nothing_is_kept_from_them(&lab, &worker);
     let steps = Stopped::of(&lab, &worker).comes_back(&lab);
     assert!(!steps.contains(&"grant".to_owned()), "its certificate still counted: {steps:?}");
     instances_that_never_become_ready_are_given_up_with_the_reason(&lab);

@@ -13,6 +13,8 @@ network() {
         ip $family rule show | grep 'proto 87'
     done
     nft --stateless list table inet windlass 2>&1
+    cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/bridge/bridge-nf-call-iptables
+    cat /etc/cni/net.d/*
 }
 "#;
 
@@ -75,6 +77,7 @@ fn what_others_take_away_from_a_node_comes_back() {
     worker.survives("ip route flush table main proto 87");
     worker.survives("nft flush ruleset");
     worker.survives("ip route flush table main proto 87; nft flush ruleset");
+    worker.survives("echo 0 > /proc/sys/net/ipv4/ip_forward");
     let said = worker.said();
     assert!(said.contains("put back what somebody else took away: "), "{said}");
 
@@ -99,6 +102,10 @@ fn what_others_take_away_from_a_node_comes_back() {
     // What is done while nobody watches is put right by who comes after.
     worker.survives("systemctl kill --signal KILL windlass-watch; ip route flush proto 87");
     assert_eq!(worker.unit("NRestarts"), "1");
+    worker.survives(
+        "echo 0 > /proc/sys/net/bridge/bridge-nf-call-iptables; rm /etc/cni/net.d/*; \
+         systemctl restart windlass-watch",
+    );
     let began = Instant::now();
     worker.sh("systemctl stop windlass-watch", "");
     let took = began.elapsed();

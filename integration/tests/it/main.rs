@@ -2,6 +2,7 @@
 
 mod admit;
 mod bare_vpc;
+mod boot_abandoned;
 mod boot_apiserver;
 mod boot_bad_input;
 mod boot_control_plane;
@@ -27,12 +28,14 @@ mod lab_node;
 mod lab_operator;
 mod lab_scene;
 mod lab_stopped;
+mod lab_units;
 mod lab_warm_pool;
 mod lab_watch;
 mod operator_cluster;
 mod operator_first_cluster;
 mod operator_nodes;
 mod operator_scene;
+mod packer;
 mod region_announced;
 mod region_autoscaling;
 mod region_clients;
@@ -59,3 +62,4 @@ mod region_simulated;
 mod region_warm_pool;
 mod storm_routes;
 mod torture;
+mod units;

@@ -34,6 +34,7 @@ use self::work::Work;
 use super::complaints::Complaints;
 use super::lease::Leases;
 use super::pace::{self, Lead};
+use super::rounds::Round;
 use super::terrain::Terrain;
 use super::{Admitter, Refusal};
 use crate::client::ec2::{Instance, Route, RouteTable, State};
@@ -103,6 +104,7 @@ impl Admitter {
                     pace::AFTER_FAILURE
                 }
             };
+            self.round_ended(Round::Routes);
             tokio::select! {
                 biased;
                 () = self.board.wake.notified() => {}

@@ -11,6 +11,7 @@ mod debian;
 mod golang;
 mod host_packages;
 mod image;
+mod packer;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use anyhow::{Context, Result, anyhow};
 
 pub use cache::{Cache, Key, file_digest};
 pub use image::{AGNHOST, PAUSE};
+pub use packer::packer;
 
 use crate::lab::progress::Progress;
 

@@ -1,0 +1,78 @@
+//! An instance whose boot never could say that it gives up.
+
+use std::time::Duration;
+
+use integration::region::call::Service;
+use integration::region::{Fault, Rule};
+use windlass::boot::abandon;
+use windlass::cli::{Failure, Started};
+
+use crate::boot_scene::{HOOK, Scene, Setting};
+use crate::boot_worker::Cluster;
+
+impl Scene {
+    /// `windlass abandon` on this instance, after systemd gave its boot up.
+    async fn abandon(&self) -> Result<(), Failure> {
+        let how = Some("start-limit-hit");
+        abandon(&self.machine, self.wire(), Started::now(), how).await
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_boot_that_said_nothing_is_abandoned_with_what_is_known() {
+    let scene = Scene::usual();
+    scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    assert_eq!(scene.lifecycle(), None, "Auto Scaling has given it up");
+    let report = scene.report();
+    assert_eq!(
+        report.failure.as_deref(),
+        Some(
+            "windlass-boot.service is not started any more (start-limit-hit), and ended before it \
+             could say why; its journal says last:\nnothing"
+        )
+    );
+    assert_eq!(report.notes, [format!("completed hook `{HOOK}` with ABANDON")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_boot_said_last_is_the_reason_and_its_steps_are_kept() {
+    let scene = Scene::usual();
+    // S3 takes nothing, so the request fails, and another boot might cure that.
+    let rule = Rule::always(Fault::Unavailable).on(Service::S3, "PutObject");
+    scene.region.faults().add(rule.by(&scene.instance));
+    let (said, code) = scene.failure().await;
+    assert_eq!((code, scene.lifecycle()), (1, Some("Pending:Wait")), "{said}");
+
+    scene.region.faults().clear();
+    scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    let report = scene.report();
+    let wanted = format!(
+        "windlass-boot.service is not started any more (start-limit-hit); it failed at last since {said}"
+    );
+    assert_eq!(report.failure, Some(wanted));
+    assert!(report.steps.iter().any(|step| step.name == "request"), "{:?}", report.steps);
+    assert_eq!(scene.lifecycle(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_auto_scaling_that_is_away_is_a_failure_that_another_try_cures() {
+    let scene = Scene::usual();
+    scene.region.faults().add(Rule::always(Fault::Unavailable).service(Service::AutoScaling));
+    let Err(Failure::Failed(error)) = scene.abandon().await else { panic!("it went well") };
+    assert!(format!("{error:#}").contains("CompleteLifecycleAction"), "{error:#}");
+    assert_eq!(scene.lifecycle(), Some("Pending:Wait"));
+    scene.region.faults().clear();
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    assert_eq!(scene.lifecycle(), None);
+}
+
+#[tokio::test]
+async fn a_node_in_service_is_not_given_up() {
+    let cluster = Cluster::new(Setting::default()).await;
+    let scene = &cluster.scene;
+    scene.boot().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    let report = scene.report();
+    scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    assert_eq!((scene.lifecycle(), scene.report()), (Some("InService"), report));
+}

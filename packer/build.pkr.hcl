@@ -1,0 +1,88 @@
+# The one build: whatever the machine is, the same steps make it an image of nodes, and the last of them
+# fails where the image would not boot.
+
+build {
+  source "amazon-ebs.node" {
+    name          = "amd64"
+    ami_name      = "${local.ami}-amd64-${local.started}"
+    instance_type = "m7i.large"
+    source_ami_filter {
+      owners      = [local.base.owner]
+      most_recent = true
+      filters = {
+        name                = replace(replace(local.base.name, "{arch}", "amd64"), "{machine}", "x86_64")
+        architecture        = "x86_64"
+        root-device-type    = "ebs"
+        virtualization-type = "hvm"
+      }
+    }
+  }
+  source "amazon-ebs.node" {
+    name          = "arm64"
+    ami_name      = "${local.ami}-arm64-${local.started}"
+    instance_type = "m7g.large"
+    source_ami_filter {
+      owners      = [local.base.owner]
+      most_recent = true
+      filters = {
+        name                = replace(replace(local.base.name, "{arch}", "arm64"), "{machine}", "arm64")
+        architecture        = "arm64"
+        root-device-type    = "ebs"
+        virtualization-type = "hvm"
+      }
+    }
+  }
+  source "qemu.node" {
+    name = "vm"
+  }
+
+  provisioner "shell" {
+    inline = ["mkdir -p ${local.folder}"]
+  }
+  # The program first: bake.toml need not name it.
+  provisioner "file" {
+    only        = ["amazon-ebs.amd64", "qemu.vm"]
+    source      = var.windlass_amd64
+    destination = "${local.folder}/windlass"
+  }
+  provisioner "file" {
+    only        = ["amazon-ebs.arm64"]
+    source      = var.windlass_arm64
+    destination = "${local.folder}/windlass"
+  }
+  # With the files beside it.
+  provisioner "file" {
+    source      = "${dirname(abspath(var.bake))}/"
+    destination = "${local.folder}"
+  }
+  provisioner "file" {
+    source      = "${path.root}/../selinux"
+    destination = "${local.folder}"
+  }
+  provisioner "shell" {
+    script          = "${path.root}/provision.sh"
+    execute_command = "chmod +x {{ .Path }} && sudo env {{ .Vars }} {{ .Path }} ${local.folder} ${basename(var.bake)}"
+    # The program, packages, images: minutes where a mirror is slow, not more.
+    timeout = "30m"
+  }
+  # What the image says of itself: it names every part with version and digest.
+  provisioner "file" {
+    direction   = "download"
+    source      = "/etc/windlass/image.json"
+    destination = "${var.name}-${source.name}-image.json"
+  }
+
+  post-processor "manifest" {
+    output = "${var.name}-manifest.json"
+    custom_data = {
+      kubernetes  = local.kubernetes
+      bake_sha256 = local.bake_sha256
+    }
+  }
+}
+
+locals {
+  ami = "${var.name}-${local.kubernetes}-${var.base}"
+  # Not /tmp, which is memory on Amazon Linux.
+  folder = "/var/tmp/windlass-bake"
+}

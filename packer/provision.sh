@@ -1,0 +1,48 @@
+#!/bin/sh
+# Makes the machine that this runs on an image of nodes: `provision.sh FOLDER BAKE.TOML`, as root, with the
+# program `windlass` in FOLDER. Packer runs it; so may a person or a Dockerfile.
+set -eu
+folder=$1 bake=$2
+
+# cloud-init installs and configures for a while after sshd answers; that it found something to complain
+# of is no reason to stop.
+if command -v cloud-init > /dev/null; then
+    cloud-init status --wait > /dev/null || true
+fi
+
+# What a node needs of its distribution: nft for the pod network, conntrack for kube-proxy, chrony for a
+# clock that AWS accepts, apparmor_parser where the kernel has AppArmor and containerd so wants it.
+. /etc/os-release
+case $ID in
+    debian | ubuntu)
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get update -q
+        apt-get install -q -y --no-install-recommends \
+            apparmor ca-certificates chrony conntrack iproute2 kmod nftables
+        apt-get clean
+        ;;
+    amzn)
+        dnf install -q -y ca-certificates chrony conntrack-tools container-selinux iproute kmod nftables
+        dnf clean -q all
+        ;;
+    *)
+        echo "this is $ID, wanted debian, ubuntu or amzn" >&2
+        exit 1
+        ;;
+esac
+
+cd "$folder"
+chmod 0755 windlass
+./windlass bake "$bake"
+
+# Labels for what lies in other places than Amazon Linux' own packages put it. Whether SELinux enforces is
+# the image's business (as it comes, it only logs); labels that are right cost nothing where it does not.
+if [ "$ID" = amzn ]; then
+    semodule --install selinux/windlass.cil
+    restorecon -R -F /usr/local/bin /usr/libexec /opt /etc /var/lib /usr/share/windlass
+fi
+
+cd /
+rm -rf "$folder"
+# Everything that would keep this image from booting, at once; any of it fails the build.
+windlass bake --check
