@@ -65,11 +65,17 @@ build {
     # The program, packages, images: minutes where a mirror is slow, not more.
     timeout = "30m"
   }
-  # What the image says of itself: it names every part with version and digest.
+  # What the image says of itself: every part with version, digest and licence. Over the connection that
+  # is open; the key that would open another is gone.
   provisioner "file" {
     direction   = "download"
     source      = "/etc/windlass/image.json"
     destination = "${var.name}-${source.name}-image.json"
+  }
+  provisioner "file" {
+    direction   = "download"
+    source      = "/etc/windlass/image.spdx.json"
+    destination = "${var.name}-${source.name}-image.spdx.json"
   }
 
   post-processor "manifest" {

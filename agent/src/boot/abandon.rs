@@ -23,7 +23,7 @@ const BOOT: &str = "windlass-boot.service";
 const LINES: usize = 5;
 
 /// Gives the instance back to its Auto Scaling group, where that waits for the launch; else nothing is
-/// changed. `how` systemd calls it that the boot ended: `start-limit-hit`, `oom-kill`.
+/// changed. `how` systemd calls it that the boot ended: `signal`, `oom-kill`.
 pub async fn abandon(
     machine: &Machine,
     wire: Wire,

@@ -13,7 +13,7 @@ use crate::boot_worker::Cluster;
 impl Scene {
     /// `windlass abandon` on this instance, after systemd gave its boot up.
     async fn abandon(&self) -> Result<(), Failure> {
-        let how = Some("start-limit-hit");
+        let how = Some("oom-kill");
         abandon(&self.machine, self.wire(), Started::now(), how).await
     }
 }
@@ -27,7 +27,7 @@ async fn a_boot_that_said_nothing_is_abandoned_with_what_is_known() {
     assert_eq!(
         report.failure.as_deref(),
         Some(
-            "windlass-boot.service is not started any more (start-limit-hit), and ended before it \
+            "windlass-boot.service is not started any more (oom-kill), and ended before it \
              could say why; its journal says last:\nnothing"
         )
     );
@@ -47,7 +47,7 @@ async fn what_a_boot_said_last_is_the_reason_and_its_steps_are_kept() {
     scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
     let report = scene.report();
     let wanted = format!(
-        "windlass-boot.service is not started any more (start-limit-hit); it failed at last since {said}"
+        "windlass-boot.service is not started any more (oom-kill); it failed at last since {said}"
     );
     assert_eq!(report.failure, Some(wanted));
     assert!(report.steps.iter().any(|step| step.name == "request"), "{:?}", report.steps);

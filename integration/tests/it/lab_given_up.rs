@@ -66,7 +66,7 @@ pub fn instances_that_never_become_ready_are_given_up_with_the_reason(lab: &Lab)
     let (of_ours, of_systemds) = reason.split_once("; its journal says last:\n").unwrap();
     assert_eq!(
         of_ours,
-        "windlass-boot.service is not started any more (start-limit-hit), and ended before it could \
+        "windlass-boot.service is not started any more (signal), and ended before it could \
          say why"
     );
     assert!(of_systemds.contains("Start request repeated too quickly."), "{reason}");

@@ -22,8 +22,23 @@ pub fn units_run_as_intended_and_nothing_is_kept_from_them(lab: &Lab, worker: &s
         assert_eq!(shown(worker, unit, "Slice"), "runtime.slice");
     }
     assert_eq!(shown(worker, "windlass-watch", "ActiveState"), "active");
+    // What systemd cannot set up it may leave out without a word: so the kernel is asked.
+    let watch = shown(worker, "windlass-watch", "MainPID");
+    let status = format!("grep -E '^(CapBnd|NoNewPrivs|Seccomp):' /proc/{watch}/status");
+    let status = sh(worker, &status);
+    let words: Vec<&str> = status.split_whitespace().collect();
+    // CAP_NET_ADMIN is bit 12 of capabilities(7).
+    let sandboxed = ["CapBnd:", "0000000000001000", "NoNewPrivs:", "1", "Seccomp:", "2"];
+    assert_eq!(words, sandboxed);
+    let mounts = sh(worker, &format!("cat /proc/{watch}/mounts"));
+    let is_writable = |place: &str| {
+        let mount = mounts.lines().rfind(|line| line.split(' ').nth(1) == Some(place));
+        mount.unwrap_or_else(|| panic!("{place}: {mounts}")).contains(" rw,")
+    };
+    let found = ["/", "/proc/sys", "/proc/sys/net", "/etc/cni/net.d"].map(is_writable);
+    assert_eq!(found, [false, false, true, true], "{mounts}");
     for node in [worker, control_plane] {
-        assert_eq!(sh(node, "systemctl --failed --plain --no-legend 'windlass-*'"), "");
+        assert_eq!(sh(node, "systemctl --failed --plain --no-legend list-units 'windlass-*'"), "");
         let said = sh(node, "journalctl --boot --output cat --unit 'windlass-*'");
         let denied = |line: &&str| DENIED.iter().any(|it| line.contains(it));
         assert_eq!(said.lines().filter(denied).collect::<Vec<_>>(), [""; 0]);

@@ -47,7 +47,7 @@ impl Templates {
     }
 
     fn validate(&self) -> Output {
-        let mut validate = command(&self.packer, ["validate", "-no-color"]);
+        let mut validate = command(&self.packer, ["validate"]);
         for (variable, file) in [
             ("bake", "bake.toml"),
             ("windlass_amd64", "windlass"),
