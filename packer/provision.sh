@@ -20,6 +20,8 @@ case $ID in
         apt-get install -q -y --no-install-recommends \
             apparmor ca-certificates chrony conntrack iproute2 kmod nftables
         apt-get clean
+        # A node is replaced, not upgraded: by the next image.
+        systemctl mask apt-daily.timer apt-daily-upgrade.timer
         ;;
     amzn)
         dnf install -q -y ca-certificates chrony conntrack-tools container-selinux iproute kmod nftables

@@ -12,6 +12,7 @@ mod boot_ipv6;
 mod boot_scene;
 mod boot_warm_pool;
 mod boot_worker;
+mod cloudformation;
 mod conformance;
 mod drain_faults;
 mod forwarding_scene;
