@@ -10,8 +10,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use tokio::task::JoinHandle;
 
 use super::certificates::{Authority, Usage};
-use super::network::router::{METADATA, RESOLVER, nth_address};
-use super::network::{Namespace, resolver};
+use super::network::router::{METADATA, RESOLVER, TIME, nth_address};
+use super::network::{Namespace, resolver, time};
 use crate::region::serve::{self, Listening, Who};
 use crate::region::{Region, State};
 
@@ -28,12 +28,16 @@ pub struct Endpoints {
     /// The four services over plain HTTP, at a loopback address.
     pub local: SocketAddr,
     _listening: Vec<Listening>,
-    resolvers: Vec<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 /// The addresses that the router must have.
 pub fn addresses(resolver: Ipv4Addr) -> Vec<Ipv4Addr> {
-    SERVICES.map(|(_, address)| address).into_iter().chain([METADATA, RESOLVER, resolver]).collect()
+    SERVICES
+        .map(|(_, address)| address)
+        .into_iter()
+        .chain([METADATA, RESOLVER, TIME, resolver])
+        .collect()
 }
 
 /// The VPC's resolver: "the base of the VPC network range plus two".
@@ -64,20 +68,19 @@ impl Endpoints {
                 config,
             )?);
         }
-        let mut resolvers = Vec::new();
+        let mut tasks = vec![tokio::spawn(time::serve(time::listen(router)?))];
         for address in [RESOLVER, resolver_of(vpc)] {
             let (region, api) = (region.clone(), api.to_owned());
             let lookup: resolver::Lookup = Arc::new(move |name| lookup(&region, &api, name));
-            resolvers
-                .push(tokio::spawn(resolver::serve(resolver::listen(router, address)?, lookup)));
+            tasks.push(tokio::spawn(resolver::serve(resolver::listen(router, address)?, lookup)));
         }
-        Ok(Self { local, _listening: listening, resolvers })
+        Ok(Self { local, _listening: listening, tasks })
     }
 }
 
 impl Drop for Endpoints {
     fn drop(&mut self) {
-        self.resolvers.iter().for_each(JoinHandle::abort);
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -9,7 +9,7 @@ use std::fs;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
 use tokio::sync::broadcast::error::RecvError;
@@ -23,6 +23,7 @@ use super::control_plane::ControlPlane;
 use super::network::{Attachment, Namespace, Provisioning, Router, dhcp};
 use super::node::{self, Node, Spec, cgroups};
 use super::site::Site;
+use super::vm::{self, Disk, Shape, Vm, Wiring};
 use crate::region::ec2::Instance;
 use crate::region::{Event, Region};
 
@@ -57,6 +58,18 @@ pub struct Room {
     pub service_proxy: PathBuf,
     /// What `/var/lib/containerd` is at first.
     pub images: PathBuf,
+    /// Where workers are virtual machines.
+    pub vms: Option<Vms>,
+}
+
+/// What virtual machines are made of.
+#[derive(Debug)]
+pub struct Vms {
+    pub disk: Disk,
+    /// Where their sockets are.
+    pub sockets: PathBuf,
+    /// What those are like that are switched on from now on.
+    pub shape: Mutex<Shape>,
 }
 
 /// All machines.
@@ -74,8 +87,12 @@ struct Machine {
 /// What a machine is, for whoever looks.
 #[derive(Clone, Debug, Default)]
 pub struct State {
-    /// PID 1, while it runs.
+    /// PID 1 or, of a virtual machine, qemu, while it runs.
     pub pid: Option<u32>,
+    /// The guest agent's socket of a virtual machine.
+    pub agent: Option<PathBuf>,
+    /// When a virtual machine was switched on.
+    pub powered_on: Option<SystemTime>,
     /// Why it could not be switched on.
     pub trouble: Option<String>,
 }
@@ -85,6 +102,8 @@ enum Order {
     On,
     Off,
     Restart,
+    /// The power goes.
+    Cut,
     Remove,
 }
 
@@ -145,6 +164,16 @@ impl Fleet {
         self.room.folder.join(id).join("console.log")
     }
 
+    /// Cuts a virtual machine's power, of which EC2 knows nothing.
+    pub fn cut(&self, id: &str) {
+        self.order(id, &[Order::Cut]);
+    }
+
+    /// Switches a machine on whose power was cut.
+    pub fn power_on(&self, id: &str) {
+        self.order(id, &[Order::On]);
+    }
+
     fn order(&self, id: &str, orders: &[Order]) {
         let mut machines = self.machines();
         let machine = machines.entry(id.to_owned()).or_insert_with(|| Machine::new(&self.room, id));
@@ -171,9 +200,9 @@ impl Machine {
                 if let Err(error) = &result {
                     tracing::error!("{order:?} of {id}: {error:#}");
                 }
-                let pid = running.as_ref().map(|running: &Running| running.node.pid);
                 let trouble = result.err().map(|error| format!("{error:#}"));
-                *told.lock().expect("a machine's state") = State { pid, trouble };
+                let state = running.as_ref().map(Running::state).unwrap_or_default();
+                *told.lock().expect("a machine's state") = State { trouble, ..state };
             }
         });
         Self { orders, state, obeying }
@@ -186,7 +215,7 @@ async fn next_order(
     running: Option<&Running>,
 ) -> Option<Order> {
     let restarts = async {
-        while running.is_none_or(|running| !running.node.restarts()) {
+        while running.is_none_or(|running| !running.machine.restarts()) {
             tokio::time::sleep(LOOK).await;
         }
     };
@@ -201,9 +230,50 @@ async fn next_order(
 const FIRMWARE_AND_KERNEL: Duration = Duration::from_secs(2);
 
 struct Running {
-    node: Arc<Node>,
+    machine: Body,
     attachment: Attachment,
     provisioning: Provisioning,
+}
+
+/// What a machine is.
+enum Body {
+    Container(Node),
+    Virtual(Vm),
+}
+
+impl Body {
+    /// A virtual machine that is told to starts again by itself.
+    fn restarts(&self) -> bool {
+        matches!(self, Self::Container(node) if node.restarts())
+    }
+
+    fn end(&self) -> Result<()> {
+        match self {
+            Self::Container(node) => node.end(POWER_OFF),
+            Self::Virtual(vm) => vm.end(),
+        }
+    }
+
+    fn cut(&self) -> Result<()> {
+        match self {
+            Self::Container(node) => node.end(Duration::ZERO),
+            Self::Virtual(vm) => vm.cut(),
+        }
+    }
+}
+
+impl Running {
+    fn state(&self) -> State {
+        match &self.machine {
+            Body::Container(node) => State { pid: Some(node.pid), ..State::default() },
+            Body::Virtual(vm) => State {
+                pid: Some(vm.pid),
+                agent: Some(vm.agent()),
+                powered_on: Some(vm.powered_on),
+                trouble: None,
+            },
+        }
+    }
 }
 
 impl Room {
@@ -216,12 +286,13 @@ impl Room {
         match (order, running.take()) {
             (Order::On, None) => *running = Some(self.switch_on(id).await?),
             (Order::On, already) => *running = already,
-            (Order::Off, Some(on)) => self.switch_off(on).await?,
+            (Order::Off, Some(on)) => self.switch_off(on, Body::end).await?,
+            (Order::Cut, Some(on)) => self.switch_off(on, Body::cut).await?,
             (Order::Restart, Some(on)) => {
-                self.switch_off(on).await?;
+                self.switch_off(on, Body::end).await?;
                 *running = Some(self.switch_on(id).await?);
             }
-            (Order::Off | Order::Restart, None) => {}
+            (Order::Off | Order::Cut | Order::Restart, None) => {}
             (Order::Remove, _) => self.remove(id)?,
         }
         Ok(())
@@ -232,35 +303,84 @@ impl Room {
         let instance = instance.with_context(|| format!("EC2 knows no instance `{id}`"))?;
         let attachment = self.region.with(|state, _| Attachment::of(&state.ec2, id));
         let attachment = attachment.with_context(|| format!("{id} has no network interface"))?;
-        let authority = if account::is_control_plane(&instance) {
-            Some(self.cluster_authority().await?)
-        } else {
-            None
-        };
-
-        let room = self.clone();
-        let (made, attached) = (instance.clone(), attachment.clone());
-        // Mounts, links and copies block.
-        let namespace =
-            tokio::task::spawn_blocking(move || room.install(&made, &attached, authority.as_ref()))
-                .await??;
         let offer = dhcp::Offer {
             attachment: attachment.clone(),
             resolver: self.resolver,
             domain: self.domain.clone(),
         };
-        let provisioning = Provisioning::start(self.router.namespace(), offer)?;
-        let (room, spec) = (self.clone(), self.spec(&instance, &namespace));
-        tokio::time::sleep(FIRMWARE_AND_KERNEL).await;
-        let node = tokio::task::spawn_blocking(move || Node::start(&room.program, spec)).await??;
-        Ok(Running { node: Arc::new(node), attachment, provisioning })
+        let (machine, provisioning) = match &self.vms {
+            Some(_) if !account::is_control_plane(&instance) => {
+                self.switch_on_vm(id, offer).await?
+            }
+            _ => self.switch_on_container(&instance, offer).await?,
+        };
+        Ok(Running { machine, attachment, provisioning })
     }
 
-    async fn switch_off(self: &Arc<Self>, running: Running) -> Result<()> {
+    async fn switch_on_container(
+        self: &Arc<Self>,
+        instance: &Instance,
+        offer: dhcp::Offer,
+    ) -> Result<(Body, Provisioning)> {
+        let authority = if account::is_control_plane(instance) {
+            Some(self.cluster_authority().await?)
+        } else {
+            None
+        };
+        let room = self.clone();
+        let (made, attached) = (instance.clone(), offer.attachment.clone());
+        // Mounts, links and copies block.
+        let namespace =
+            tokio::task::spawn_blocking(move || room.install(&made, &attached, authority.as_ref()))
+                .await??;
+        let provisioning = Provisioning::start(self.router.namespace(), offer)?;
+        let (room, spec) = (self.clone(), self.spec(instance, &namespace));
+        tokio::time::sleep(FIRMWARE_AND_KERNEL).await;
+        let node = tokio::task::spawn_blocking(move || Node::start(&room.program, spec)).await??;
+        Ok((Body::Container(node), provisioning))
+    }
+
+    /// It brings firmware and kernel of its own.
+    async fn switch_on_vm(
+        self: &Arc<Self>,
+        id: &str,
+        offer: dhcp::Offer,
+    ) -> Result<(Body, Provisioning)> {
+        let (room, attachment) = (self.clone(), offer.attachment.clone());
+        tokio::task::spawn_blocking(move || room.router.attach_tap(&attachment)).await??;
+        let wiring = Wiring {
+            namespace: self.router.namespace().path(),
+            tap: offer.attachment.router_interface(),
+            mac: offer.attachment.mac.clone(),
+        };
+        let provisioning = Provisioning::start(self.router.namespace(), offer)?;
+        let (room, id) = (self.clone(), id.to_owned());
+        let vm = tokio::task::spawn_blocking(move || room.start_vm(&id, &wiring)).await??;
+        Ok((Body::Virtual(vm), provisioning))
+    }
+
+    /// A machine that was only off has its disk already.
+    fn start_vm(&self, id: &str, wiring: &Wiring) -> Result<Vm> {
+        let vms = self.vms.as_ref().context("this lab has no virtual machines")?;
+        let place = vm::Place { folder: self.folder.join(id), sockets: vms.sockets.join(id) };
+        fs::create_dir_all(&place.folder)
+            .with_context(|| format!("cannot make {}", place.folder.display()))?;
+        if !place.disk().exists() {
+            vms.disk.layer(&place.disk())?;
+        }
+        let shape = vms.shape.lock().expect("the machines' shape").clone();
+        Vm::start(&self.program, &vms.disk, self.name(id), place, &shape, wiring)
+    }
+
+    async fn switch_off(
+        self: &Arc<Self>,
+        running: Running,
+        off: fn(&Body) -> Result<()>,
+    ) -> Result<()> {
         drop(running.provisioning);
         let room = self.clone();
         tokio::task::spawn_blocking(move || {
-            running.node.end(POWER_OFF)?;
+            off(&running.machine)?;
             room.router.detach(&running.attachment)
         })
         .await?
@@ -275,6 +395,10 @@ impl Room {
                 fs::remove_dir_all(&path)
                     .with_context(|| format!("cannot remove {}", path.display()))?;
             }
+        }
+        let disk = folder.join("disk.qcow2");
+        if disk.exists() {
+            fs::remove_file(&disk).with_context(|| format!("cannot remove {}", disk.display()))?;
         }
         Ok(())
     }

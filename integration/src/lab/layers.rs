@@ -73,18 +73,30 @@ fn description(artifacts: &Artifacts) -> String {
     )
 }
 
-/// Bakes into an overlay over the plain tree, so that what was added is a layer of its own. The
-/// mount is in a namespace of this thread's, and so gone with it.
+/// Bakes into an overlay over the plain tree, so that what was added is a layer of its own.
 fn bake(debian: &Path, windlass: &Path, folder: &Path) -> Result<()> {
     let [upper, work, root] = ["upper", "work", "root"].map(|name| folder.join(name));
     [&upper, &work, &root].into_iter().try_for_each(fs::create_dir)?;
-    let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
-        debian.display(),
-        upper.display(),
-        work.display()
-    );
-    let bake = || {
+    over(&[debian], Some((&upper, &work)), &root, || {
+        output(command(windlass, ["bake", "--root"]).arg(&root).arg(folder.join("bake.toml")))
+            .map(drop)
+    })
+}
+
+/// Does something with an overlay of these layers, the uppermost first, mounted at `root`; with the
+/// two folders for what is written, or read-only. Only `f` and what it starts see the mount.
+pub fn over(
+    layers: &[&Path],
+    written: Option<(&Path, &Path)>,
+    root: &Path,
+    f: impl FnOnce() -> Result<()> + Send,
+) -> Result<()> {
+    let lower: Vec<_> = layers.iter().map(|layer| layer.display().to_string()).collect();
+    let mut options = format!("lowerdir={}", lower.join(":"));
+    if let Some((upper, work)) = written {
+        options += &format!(",upperdir={},workdir={}", upper.display(), work.display());
+    }
+    let mounted = || {
         unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace")?;
         mount(
             None::<&str>,
@@ -93,13 +105,12 @@ fn bake(debian: &Path, windlass: &Path, folder: &Path) -> Result<()> {
             MsFlags::MS_REC | MsFlags::MS_PRIVATE,
             None::<&str>,
         )?;
-        mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
+        mount(Some("overlay"), root, Some("overlay"), MsFlags::empty(), Some(options.as_str()))
             .with_context(|| format!("cannot mount an overlay ({options})"))?;
-        output(command(windlass, ["bake", "--root"]).arg(&root).arg(folder.join("bake.toml")))
+        f()
     };
-    std::thread::scope(|scope| scope.spawn(bake).join())
-        .map_err(|_| anyhow!("the thread that bakes panicked"))?
-        .map(drop)
+    std::thread::scope(|scope| scope.spawn(mounted).join())
+        .map_err(|_| anyhow!("the thread that has the overlay panicked"))?
 }
 
 /// The control plane's programs, as hard links into the cache.

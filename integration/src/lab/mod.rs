@@ -1,7 +1,7 @@
 //! Nodes, networks and a real control plane around the region.
 //!
 //! `artifacts` are built once a machine; `network` is a VPC made of network namespaces; `node` is
-//! a container that boots systemd.
+//! a container that boots systemd; `vm` is a machine with a kernel of its own.
 
 pub mod account;
 pub mod api_server;
@@ -27,3 +27,4 @@ pub mod service_proxy;
 pub mod site;
 pub mod storm;
 pub mod torture;
+pub mod vm;

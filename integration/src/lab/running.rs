@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -15,11 +15,13 @@ use super::account::Account;
 use super::artifacts::{self, Cache};
 use super::balancer::{self, Balancer};
 use super::certificates::Authority;
+use super::daemon::Place;
 use super::endpoints::{self, Endpoints, resolver_of};
 use super::family::Family;
-use super::fleet::{self, Fleet, Room};
+use super::fleet::{self, Fleet, Room, Vms};
 use super::network::Router;
 use super::progress::Progress;
+use super::vm::{Disk, Shape};
 use super::{control_plane, groups, layers, limits};
 use crate::region::ec2::{IMAGE_ARM64, IMAGE_X86_64, Timing};
 use crate::region::{Profile, Region, Settings};
@@ -41,6 +43,8 @@ pub struct Wanted {
     pub certificate_lifetime: Duration,
     /// The workers are Spot Instances.
     pub spot: bool,
+    /// Workers are virtual machines.
+    pub vms: bool,
 }
 
 /// It runs until it is dropped or ended.
@@ -84,7 +88,11 @@ impl Lab {
         region.with(|state, _| state.ec2.timing = wanted.timing.clone());
         region.calls().write_to(&folder.join("calls.jsonl"))?;
         let account = Account::open(&region, &wanted.name, wanted.family).await?;
-        let authority = Authority::create(&format!("windlass lab {}", wanted.name))?;
+        let authority = match &made.disk {
+            // It is in the machines' trust store already.
+            Some(disk) => disk.authority()?,
+            None => Authority::create(&format!("windlass lab {}", wanted.name))?,
+        };
         let resolver = resolver_of(account.vpc_cidr);
         let own = [endpoints::addresses(resolver), vec![balancer::ADDRESS]].concat();
         let router = Router::create(&router(&wanted.name), &own)?;
@@ -111,6 +119,11 @@ impl Lab {
             control_plane: made.control_plane.clone(),
             service_proxy: made.service_proxy.clone(),
             images: made.images.clone(),
+            vms: made.disk.map(|disk| Vms {
+                disk,
+                sockets: Place::of(&wanted.name).folder(),
+                shape: Mutex::new(Shape::default()),
+            }),
         });
         let environment =
             environment(&region, &account, &endpoints, &folder, &made.kubernetes, &wanted.windlass);
@@ -228,16 +241,20 @@ struct Made {
     service_proxy: PathBuf,
     images: PathBuf,
     kubernetes: PathBuf,
+    disk: Option<Disk>,
     held: Vec<File>,
 }
 
 async fn make_layers(cache: &Arc<Cache>, wanted: &Wanted, progress: &Progress) -> Result<Made> {
     let (cache, windlass, progress) = (cache.clone(), wanted.windlass.clone(), progress.clone());
+    let vms = wanted.vms;
     tokio::task::spawn_blocking(move || {
         let artifacts = artifacts::ensure(&cache, &progress)?;
         let baked = layers::baked(&cache, &artifacts, &windlass, &progress)?;
         let held = vec![cache.hold(baked.parent().unwrap_or(&baked))?];
+        let disk = vms.then(|| Disk::ensure(&cache, &artifacts, &windlass, &progress));
         Ok(Made {
+            disk: disk.transpose()?,
             control_plane: layers::control_plane(&cache, &artifacts, &progress)?,
             service_proxy: layers::service_proxy(&cache, &artifacts, &progress)?,
             debian: artifacts.debian,

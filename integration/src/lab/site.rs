@@ -109,7 +109,7 @@ impl Site<'_> {
         )?;
         // What dhclient or systemd-resolved would make of the lease.
         put("etc/resolv.conf", &format!("nameserver {RESOLVER}\nsearch {}\n", self.domain))?;
-        self.trust(base, &put)?;
+        trust(base, self.authority, &put)?;
 
         put("etc/systemd/journald.conf.d/lab.conf", "[Journal]\nStorage=volatile\n")?;
         put("etc/systemd/system/lab-console.service", CONSOLE)?;
@@ -125,14 +125,14 @@ impl Site<'_> {
         put("etc/containerd/conf.d/90-lab.toml", &[CONTAINERD, v1(CONTAINERD_V1)].concat())?;
         Ok(())
     }
+}
 
-    /// As `update-ca-certificates` does it.
-    fn trust(&self, base: &Path, put: &impl Fn(&str, &str) -> Result<()>) -> Result<()> {
-        const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
-        let bundle = base.join(BUNDLE);
-        let public = fs::read_to_string(&bundle)
-            .with_context(|| format!("cannot read {}", bundle.display()))?;
-        put("usr/local/share/ca-certificates/windlass-lab.crt", self.authority)?;
-        put(BUNDLE, &[&public, self.authority].concat())
-    }
+/// Adds an authority to a tree's trust store, as `update-ca-certificates` does it.
+pub fn trust(base: &Path, authority: &str, put: &impl Fn(&str, &str) -> Result<()>) -> Result<()> {
+    const BUNDLE: &str = "etc/ssl/certs/ca-certificates.crt";
+    let bundle = base.join(BUNDLE);
+    let public =
+        fs::read_to_string(&bundle).with_context(|| format!("cannot read {}", bundle.display()))?;
+    put("usr/local/share/ca-certificates/windlass-lab.crt", authority)?;
+    put(BUNDLE, &[&public, authority].concat())
 }

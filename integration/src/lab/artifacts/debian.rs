@@ -12,6 +12,9 @@ use crate::lab::run::{command, output};
 const SUITE: &str = "bookworm";
 const PACKAGES: &str = include_str!("../../../artifacts/debian/packages.txt");
 
+/// What a machine with a kernel of its own has beside that.
+const FOR_VMS: &str = include_str!("../../../artifacts/debian/vm-packages.txt");
+
 /// Documentation and translations are of no use to a node and half of the files.
 const LEFT_OUT: [&str; 5] = ["doc", "info", "locale", "lintian", "man"];
 
@@ -33,12 +36,22 @@ WithoutRA=solicit
 /// Raised when the steps below change.
 const RECIPE: &str = "3";
 
+/// For container nodes, which run on the host's kernel.
 pub fn ensure(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    let key = Key::default().with(RECIPE).with(SUITE).with(PACKAGES).with(std::env::consts::ARCH);
-    let folder = cache.ensure("debian", &key, progress, |folder| {
+    tree(cache, "debian", PACKAGES, progress)
+}
+
+/// For VMs. The kernel is not in it: a disk is made with one.
+pub fn ensure_for_vms(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+    tree(cache, "debian-vm", &[PACKAGES, FOR_VMS].concat(), progress)
+}
+
+fn tree(cache: &Cache, name: &str, packages: &str, progress: &Progress) -> Result<PathBuf> {
+    let key = Key::default().with(RECIPE).with(SUITE).with(packages).with(std::env::consts::ARCH);
+    let folder = cache.ensure(name, &key, progress, |folder| {
         let root = folder.join("root");
-        progress.say("debian", format!("making a tree of {SUITE} with mmdebstrap"));
-        output(command("mmdebstrap", arguments(&root)).env("TMPDIR", folder))
+        progress.say(name, format!("making a tree of {SUITE} with mmdebstrap"));
+        output(command("mmdebstrap", arguments(&root, packages)).env("TMPDIR", folder))
             .context("hint: mmdebstrap runs as root and needs a way to a Debian mirror")?;
         record_versions(&root, &folder.join("packages.txt"))?;
         make_plain(&root)
@@ -46,9 +59,9 @@ pub fn ensure(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
     Ok(folder.join("root"))
 }
 
-fn arguments(root: &Path) -> Vec<String> {
+fn arguments(root: &Path, packages: &str) -> Vec<String> {
     let packages =
-        PACKAGES.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(",");
+        packages.lines().filter(|line| !line.starts_with('#')).collect::<Vec<_>>().join(",");
     let mut arguments = vec!["--quiet".into(), "--variant=minbase".into(), "--mode=root".into()];
     arguments.push("--aptopt=Apt::Install-Recommends \"false\"".into());
     arguments

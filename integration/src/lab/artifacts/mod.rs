@@ -50,6 +50,12 @@ pub fn debian(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
     debian::ensure(cache, progress)
 }
 
+/// The Debian tree of VMs.
+pub fn debian_for_vms(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+    host_packages::ensure(cache, progress)?;
+    debian::ensure_for_vms(cache, progress)
+}
+
 /// Finds or makes all of them. The first time this takes about ten minutes of two cores.
 pub fn ensure(cache: &Arc<Cache>, progress: &Progress) -> Result<Artifacts> {
     host_packages::ensure(cache, progress)?;

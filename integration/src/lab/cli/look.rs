@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde_json::Value;
 
 use crate::lab::daemon::{Client, Request, Status};
 use crate::lab::node::Node;
+use crate::lab::vm::agent::Agent;
 
 /// How often a follower looks for more.
 const FOLLOW: Duration = Duration::from_millis(200);
@@ -31,7 +33,7 @@ pub fn status(name: &str, json: bool) -> Result<()> {
         return Ok(());
     }
     let header =
-        ["INSTANCE", "GROUP", "ZONE", "NAME", "STATE", "LIFECYCLE", "PID 1"].map(str::to_owned);
+        ["INSTANCE", "GROUP", "ZONE", "NAME", "STATE", "LIFECYCLE", "PID"].map(str::to_owned);
     let rows = found.iter().map(|status| {
         [
             status.instance.clone(),
@@ -74,10 +76,16 @@ pub fn begin(name: &str, request: &Request, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command on the node with this terminal; its exit code is ours.
+/// Runs a command on the node with this terminal, on a virtual machine without; its exit code is ours.
 pub fn exec(name: &str, node: String, words: &[String]) -> Result<ExitCode> {
     let status: Status = Client::connect(name)?.ask(&Request::Find { node })?;
     let pid = status.pid.with_context(|| format!("the machine of {} is off", status.instance))?;
+    if let Some(agent) = &status.agent {
+        let ended = Agent::connect(agent)?.run(words)?;
+        io::stdout().write_all(&ended.stdout)?;
+        io::stderr().write_all(&ended.stderr)?;
+        return Ok(ExitCode::from(ended.code));
+    }
     let mut command = Node::command(pid, words.iter().map(String::as_str));
     let ended =
         command.stdin(std::process::Stdio::inherit()).status().context("cannot run nsenter")?;
@@ -89,10 +97,14 @@ pub fn exec(name: &str, node: String, words: &[String]) -> Result<ExitCode> {
 
 pub fn logs(name: &str, node: String, follow: bool) -> Result<()> {
     let status: Status = Client::connect(name)?.ask(&Request::Find { node })?;
-    let mut console =
-        File::open(&status.console).with_context(|| format!("cannot open {}", status.console))?;
+    show(Path::new(&status.console), follow)
+}
+
+/// Prints a file, and goes on as it grows.
+pub fn show(path: &Path, follow: bool) -> Result<()> {
+    let mut file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
     loop {
-        io::copy(&mut console, &mut io::stdout())?;
+        io::copy(&mut file, &mut io::stdout())?;
         if !follow {
             return Ok(());
         }

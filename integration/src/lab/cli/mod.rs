@@ -15,6 +15,7 @@ pub mod product;
 mod storm;
 mod torture;
 mod up;
+mod vm;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -27,6 +28,7 @@ use super::artifacts::{self, Cache};
 use super::daemon::{self, FaultRule, PoolShape, RefreshPace, Request};
 use super::node;
 use super::progress::Progress;
+use super::vm as virtual_machine;
 
 /// A local AWS region with a real Kubernetes cluster in it, on this machine
 ///
@@ -102,7 +104,7 @@ enum Command {
         #[command(flatten)]
         pool: PoolShape,
     },
-    /// Terminate an instance through its Auto Scaling group
+    /// Terminate an instance, through its Auto Scaling group if it has one
     Terminate {
         node: String,
     },
@@ -137,6 +139,9 @@ enum Command {
         #[arg(short, long)]
         follow: bool,
     },
+    /// A lab whose workers are virtual machines, and what can be done to those
+    #[command(subcommand)]
+    Vm(vm::Vm),
     /// Make AWS fail by rule
     #[command(subcommand)]
     Fault(FaultCommand),
@@ -180,6 +185,10 @@ enum Command {
     },
     #[command(hide = true)]
     NodeInit {
+        spec: PathBuf,
+    },
+    #[command(hide = true)]
+    VmEnter {
         spec: PathBuf,
     },
 }
@@ -250,6 +259,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Maintenance(maintenance) => leaving::maintenance(name, maintenance)?,
         Command::Exec { node, command } => return look::exec(name, node, &command),
         Command::Logs { node, follow } => look::logs(name, node, follow)?,
+        Command::Vm(vm) => vm::vm(name, vm)?,
         Command::Fault(FaultCommand::Add(rule)) => look::print(name, &Request::AddFault(rule))?,
         Command::Fault(FaultCommand::List) => look::print(name, &Request::ListFaults)?,
         Command::Fault(FaultCommand::Clear) => look::print(name, &Request::ClearFaults)?,
@@ -275,6 +285,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Daemon(daemon) => up::daemon(name, daemon)?,
         Command::NodeEnter { spec } => return node::enter::main(&spec),
         Command::NodeInit { spec } => match node::init::main(&spec)? {},
+        Command::VmEnter { spec } => match virtual_machine::enter(&spec)? {},
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -46,6 +46,9 @@ pub struct Options {
     /// Build the product as it is released
     #[arg(long)]
     pub release: bool,
+    /// Workers are virtual machines, which bring a kernel of their own and boot more slowly
+    #[arg(long)]
+    pub vms: bool,
 }
 
 impl Options {
@@ -61,6 +64,7 @@ impl Options {
             release: true,
             certificate_lifetime,
             spot: false,
+            vms: false,
         }
     }
 
@@ -114,6 +118,7 @@ pub fn start(name: &str, options: &Options) -> Result<()> {
     let lifetime = format!("{}s", options.certificate_lifetime.as_secs());
     daemon.args(["--certificate-lifetime", &lifetime]);
     daemon.args(options.spot.then_some("--spot"));
+    daemon.args(options.vms.then_some("--vms"));
     daemon.arg("--windlass").arg(windlass);
     daemon::spawn(name, &mut daemon)
 }
@@ -151,6 +156,7 @@ pub fn daemon(name: &str, daemon: Daemon) -> Result<()> {
         family: daemon.options.family,
         certificate_lifetime: daemon.options.certificate_lifetime,
         spot: daemon.options.spot,
+        vms: daemon.options.vms,
     };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

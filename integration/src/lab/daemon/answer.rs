@@ -1,7 +1,8 @@
 //! What the daemon does with a request.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -9,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::leaving;
 use super::request::{FaultRule, Request};
+use crate::lab::fleet::Vms;
 use crate::lab::running::Lab;
 use crate::lab::{account, groups};
 use crate::region::State;
@@ -26,8 +28,12 @@ pub struct Status {
     pub state: String,
     /// Auto Scaling's: `Pending:Wait`.
     pub lifecycle: Option<String>,
-    /// The machine's PID 1, while it runs.
+    /// The machine's PID 1 or, of a virtual machine, qemu, while it runs.
     pub pid: Option<u32>,
+    /// The guest agent's socket of a virtual machine.
+    pub agent: Option<PathBuf>,
+    /// When a virtual machine was switched on.
+    pub powered_on: Option<SystemTime>,
     /// Why the machine could not be switched on.
     pub trouble: Option<String>,
     pub console: String,
@@ -73,7 +79,12 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
         }
         Request::Terminate { node } => {
             let found = find(lab, &node)?;
-            groups::terminate(region, &lab.account, &found.instance).await?;
+            if found.lifecycle.is_some() {
+                groups::terminate(region, &lab.account, &found.instance).await?;
+            } else {
+                let ended = ec2(lab).terminate_instances().instance_ids(&found.instance).send();
+                ended.await.with_context(|| format!("cannot terminate `{}`", found.instance))?;
+            }
             Ok(serde_json::to_value(found)?)
         }
         Request::Reboot { node } => {
@@ -93,6 +104,20 @@ pub async fn answer(lab: &Lab, request: Request) -> Result<Value> {
             let started = ec2(lab).start_instances().instance_ids(&found.instance).send().await;
             started.with_context(|| format!("cannot start `{}`", found.instance))?;
             Ok(serde_json::to_value(found)?)
+        }
+        Request::Cut { node } => {
+            let found = find_vm(lab, &node)?;
+            lab.fleet.cut(&found.instance);
+            Ok(serde_json::to_value(found)?)
+        }
+        Request::PowerOn { node } => {
+            let found = find_vm(lab, &node)?;
+            lab.fleet.power_on(&found.instance);
+            Ok(serde_json::to_value(found)?)
+        }
+        Request::Shape(shape) => {
+            *vms(lab)?.shape.lock().expect("the machines' shape") = shape;
+            Ok(Value::Null)
         }
         Request::Spot { node, action, seconds } => {
             let instance = find(lab, &node)?.instance;
@@ -142,6 +167,21 @@ fn ec2(lab: &Lab) -> aws_sdk_ec2::Client {
     aws_sdk_ec2::Client::new(&account::sdk(&lab.region, &lab.account.administrator))
 }
 
+fn vms(lab: &Lab) -> Result<&Vms> {
+    let vms = lab.fleet.room().vms.as_ref();
+    vms.context("this lab has no virtual machines\nhint: `cargo lab vm up` makes one that has")
+}
+
+/// A worker of a lab whose workers are virtual machines.
+fn find_vm(lab: &Lab, node: &str) -> Result<Status> {
+    vms(lab)?;
+    let found = find(lab, node)?;
+    if found.group == "control-plane" {
+        bail!("{} is of the control plane and no virtual machine", found.instance);
+    }
+    Ok(found)
+}
+
 fn check(group: &str) -> Result<()> {
     let known = account::GROUPS.map(|(name, _)| name);
     if !known.contains(&group) {
@@ -166,6 +206,8 @@ fn statuses(lab: &Lab) -> Vec<Status> {
                     .member(&instance.id)
                     .map(|(_, member)| member.lifecycle_state().to_owned()),
                 pid: machine.pid,
+                agent: machine.agent,
+                powered_on: machine.powered_on,
                 trouble: machine.trouble,
                 console: lab.fleet.console(&instance.id).display().to_string(),
                 instance: instance.id.clone(),

@@ -35,6 +35,10 @@ impl Place {
         Self(Path::new("/run/windlass-lab").join(name))
     }
 
+    pub fn folder(&self) -> PathBuf {
+        self.0.clone()
+    }
+
     pub fn socket(&self) -> PathBuf {
         self.0.join("control")
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use serde::{Deserialize, Serialize};
 
+use crate::lab::vm::Shape;
 use crate::region::call::Service;
 use crate::region::{Fault, Rule};
 
@@ -45,7 +46,7 @@ pub enum Request {
     LaunchAlone {
         group: String,
     },
-    /// Terminates one instance; its group gets smaller.
+    /// Terminates one instance; its group, if it has one, gets smaller.
     Terminate {
         node: String,
     },
@@ -60,6 +61,16 @@ pub enum Request {
     Start {
         node: String,
     },
+    /// Cuts a virtual machine's power.
+    Cut {
+        node: String,
+    },
+    /// Switches it on again.
+    PowerOn {
+        node: String,
+    },
+    /// What virtual machines are like that are switched on from now on.
+    Shape(Shape),
     /// Announces that EC2 takes an instance away.
     Spot {
         node: String,

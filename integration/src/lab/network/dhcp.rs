@@ -10,12 +10,10 @@ use anyhow::{Context, Result};
 use tokio::net::UdpSocket;
 
 use super::namespace::Namespace;
-use super::router::{Attachment, MTU, RESOLVER};
+use super::router::{Attachment, MTU, RESOLVER, TIME};
 
 /// "The lease duration … is 3600 seconds" on EC2.
 const LEASE_SECONDS: u32 = 3600;
-/// The Amazon Time Sync Service.
-const TIME_SERVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 123);
 
 const MAGIC: [u8; 4] = [99, 130, 83, 99];
 /// Where the options begin, after the magic.
@@ -100,7 +98,7 @@ fn answer(message: &[u8], offer: &Offer) -> Option<Vec<u8>> {
     put(6, &[offer.resolver.octets(), RESOLVER.octets()].concat());
     put(15, offer.domain.as_bytes());
     put(26, &MTU.to_be_bytes());
-    put(42, &TIME_SERVER.octets());
+    put(42, &TIME.octets());
     answer.push(255);
     Some(answer)
 }

@@ -1,5 +1,5 @@
 //! The VPC of a lab: one router namespace, one namespace a node, and what answers in the router:
-//! the metadata service, the resolver, DHCP of both families with the router's own advertisements, and
+//! the metadata service, the resolver, the time service, DHCP of both families with the router's own advertisements, and
 //! AWS' endpoints.
 
 pub mod advertisements;
@@ -12,6 +12,7 @@ mod neighbours;
 mod provisioning;
 pub mod resolver;
 pub mod router;
+pub mod time;
 pub mod vpc;
 
 pub use checks::Drops;

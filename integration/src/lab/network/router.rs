@@ -1,5 +1,5 @@
 //! The VPC's routers as one namespace: each network interface of an instance is a veth whose other
-//! end is here.
+//! end is here, or a virtual machine's, whose tap is here.
 //!
 //! As in a VPC there is no layer 2 between instances: the router answers ARP for every neighbour
 //! (proxy ARP), owns each subnet's first address, and knows the hardware address of each interface
@@ -29,6 +29,8 @@ use crate::region::ec2::Ec2;
 pub const METADATA: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The VPC's resolver, at the address that is the same in every VPC.
 pub const RESOLVER: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 253);
+/// The Amazon Time Sync Service, at the address that is the same in every VPC.
+pub const TIME: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 123);
 /// What Nitro instances have; "Network maximum transmission unit (MTU) for your EC2 instance".
 pub const MTU: u16 = 9001;
 /// "Traffic over an internet gateway … is limited to an MTU of 1500."
@@ -146,16 +148,31 @@ impl Router {
 
     /// Connects a node's namespace, which then has its interface, down and without an address.
     pub fn attach(&self, node: &Namespace, to: &Attachment) -> Result<()> {
-        let (here, there) = (to.router_interface(), NODE_INTERFACE);
+        let (here, there, mac) = (to.router_interface(), NODE_INTERFACE, &to.mac);
+        let wire = format!(
+            "link add {here} mtu {MTU} type veth peer name {there} mtu {MTU} address {mac} netns {}\n",
+            node.name(),
+        );
+        self.wire(&wire, to)
+    }
+
+    /// Makes the router's end of a virtual machine's wire, a tap, which whoever emulates its network
+    /// card opens by its name.
+    pub fn attach_tap(&self, to: &Attachment) -> Result<()> {
+        let here = to.router_interface();
+        self.wire(&format!("tuntap add dev {here} mode tap\nlink set {here} mtu {MTU}\n"), to)
+    }
+
+    fn wire(&self, wire: &str, to: &Attachment) -> Result<()> {
+        let here = to.router_interface();
         let (address, mac, gateway) = (to.address, &to.mac, to.gateway());
         let link_local = link_local(mac);
         self.namespace.ip(&format!(
-            "link add {here} mtu {MTU} type veth peer name {there} mtu {MTU} address {mac} netns {}\n\
+            "{wire}\
              addr add {gateway}/32 dev {here}\n\
              link set {here} up\n\
              neigh replace {address} lladdr {mac} dev {here} nud permanent\n\
              neigh replace {link_local} lladdr {mac} dev {here} nud permanent\n",
-            node.name(),
         ))?;
         self.namespace.sysctl(&[
             (&format!("net.ipv4.conf.{here}.proxy_arp"), "1"),
