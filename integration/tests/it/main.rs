@@ -64,3 +64,7 @@ mod region_warm_pool;
 mod storm_routes;
 mod torture;
 mod units;
+mod vm_boot;
+mod vm_power;
+mod vm_scene;
+mod vm_trouble;

@@ -46,6 +46,11 @@ pub fn ensure_for_vms(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
     tree(cache, "debian-vm", &[PACKAGES, FOR_VMS].concat(), progress)
 }
 
+/// For an image builder, who comes by ssh.
+pub fn ensure_with_ssh(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+    tree(cache, "debian-base", &[PACKAGES, FOR_VMS, "openssh-server\n"].concat(), progress)
+}
+
 fn tree(cache: &Cache, name: &str, packages: &str, progress: &Progress) -> Result<PathBuf> {
     let key = Key::default().with(RECIPE).with(SUITE).with(packages).with(std::env::consts::ARCH);
     let folder = cache.ensure(name, &key, progress, |folder| {

@@ -56,6 +56,12 @@ pub fn debian_for_vms(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
     debian::ensure_for_vms(cache, progress)
 }
 
+/// That of a disk that an image builder begins with.
+pub fn debian_with_ssh(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
+    host_packages::ensure(cache, progress)?;
+    debian::ensure_with_ssh(cache, progress)
+}
+
 /// Finds or makes all of them. The first time this takes about ten minutes of two cores.
 pub fn ensure(cache: &Arc<Cache>, progress: &Progress) -> Result<Artifacts> {
     host_packages::ensure(cache, progress)?;

@@ -16,7 +16,7 @@ use crate::lab::daemon::{Client, Request, Status};
 use crate::lab::progress::Progress;
 use crate::lab::run::{command, output};
 use crate::lab::vm::agent::Agent;
-use crate::lab::vm::{Disk, Shape};
+use crate::lab::vm::{Base, Disk, Shape};
 
 /// Of an emulated machine.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -47,6 +47,9 @@ pub enum Vm {
     },
     /// Make the bootable disk, or find it in the cache, and print its path
     Disk(up::Options),
+    /// Make a bootable disk with nothing of the product, which an image builder begins with, or find it
+    /// in the cache; print the paths of it, of root's key, of UEFI firmware, and of qemu
+    Base,
 }
 
 pub fn vm(name: &str, vm: Vm) -> Result<()> {
@@ -90,6 +93,12 @@ pub fn vm(name: &str, vm: Vm) -> Result<()> {
             let artifacts = artifacts::ensure(&cache, &progress)?;
             let disk = Disk::ensure(&cache, &artifacts, &windlass, &progress)?;
             println!("{}", disk.image.display());
+            Ok(())
+        }
+        Vm::Base => {
+            let base = Base::ensure(&Cache::open()?, &Progress::new())?;
+            println!("disk={}\nkey={}", base.disk.display(), base.key.display());
+            println!("firmware={}\npath={}", base.firmware.display(), base.programs.display());
             Ok(())
         }
     }

@@ -23,7 +23,7 @@ use crate::lab::progress::Progress;
 use crate::lab::run::output;
 
 /// Raised when the steps below change.
-const RECIPE: &str = "1";
+pub const RECIPE: &str = "1";
 /// How many builds' disks stay in the cache.
 const KEPT: usize = 2;
 
@@ -64,6 +64,7 @@ impl Disk {
         let debian = artifacts::debian_for_vms(cache, progress)?;
         let based = Artifacts { debian: debian.clone(), ..artifacts.clone() };
         let baked = layers::baked(cache, &based, windlass, progress)?;
+        let _while_it_is_read = cache.hold(baked.parent().unwrap_or(&baked))?;
         let service_proxy = layers::service_proxy(cache, artifacts, progress)?;
         let parts = [&service_proxy, &baked, &kernel.modules, &debian];
         let mut key = Key::default()
@@ -119,16 +120,21 @@ fn make(
     site::install(base, &own, authority.certificate())?;
     containerd_store::copy(images, &own.join("var/lib/containerd"))?;
 
+    let layers: Vec<&Path> =
+        std::iter::once(own.as_path()).chain(parts.iter().map(|part| part.as_path())).collect();
+    write(tools, kernel, &layers, folder)?;
+    Ok(fs::remove_dir_all(own)?)
+}
+
+/// Makes `disk.raw` in this folder, with a root of these layers, the uppermost first.
+pub fn write(tools: &Tools, kernel: &Kernel, layers: &[&Path], folder: &Path) -> Result<()> {
     let image = folder.join("disk.raw");
     File::create(&image)?.set_len(SIZE)?;
     partition(tools, &image)?;
     let unified = folder.join("unified.efi");
     unify(tools, kernel, &unified)?;
     fill_esp(tools, &image, &unified)?;
-    let layers: Vec<&Path> =
-        std::iter::once(own.as_path()).chain(parts.iter().map(|part| part.as_path())).collect();
-    fill_root(tools, &image, &layers, folder)?;
-    fs::remove_dir_all(own)?;
+    fill_root(tools, &image, layers, folder)?;
     Ok(fs::remove_file(unified)?)
 }
 

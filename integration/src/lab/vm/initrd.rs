@@ -1,4 +1,5 @@
-//! The initrd: one program and as few modules as find the disk. It is part of the image, and the
+//! The initrd: one program, the modules that find the disk, and those that udev would find seconds later
+//! among all others: of the network card and of the lab's ports. It is part of the image, and the
 //! same whether firmware or qemu starts the kernel.
 
 use std::fs;
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 /// Those that the kernel has built in are named nowhere and not loaded.
-pub const MODULES: [&str; 3] = ["virtio_pci", "virtio_blk", "ext4"];
+pub const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "ext4"];
 
 /// `lab.full` on the kernel's command line leaves not a block free on the root file system.
 pub const INIT: &str = "\

@@ -7,6 +7,7 @@
 //! machine's control group and the router's namespace and becomes qemu.
 
 pub mod agent;
+mod base;
 mod conversation;
 pub mod disk;
 mod initrd;
@@ -29,6 +30,7 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub use self::base::Base;
 use self::conversation::Conversation;
 pub use self::disk::Disk;
 pub use self::machine::{Place, Shape};

@@ -4,6 +4,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -33,7 +34,7 @@ const PACKAGES: [&str; 11] = [
 ];
 
 /// Raised when the steps below change.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
@@ -61,10 +62,20 @@ impl Tools {
             progress.say("vm-tools", "unpacking qemu and a kernel with mmdebstrap");
             let root = folder.join("root");
             output(command("mmdebstrap", arguments(&root)?).env("TMPDIR", folder))
-                .context("hint: mmdebstrap runs as root and needs a way to a Debian mirror")
-                .map(drop)
+                .context("hint: mmdebstrap runs as root and needs a way to a Debian mirror")?;
+            write_scripts(&folder.join("bin"))
         })?;
-        Ok(Self { root: folder.join("root") })
+        Ok(Self::of(&folder.join("root")))
+    }
+
+    /// Programs of any tree of Debian's.
+    pub fn of(root: &Path) -> Self {
+        Self { root: root.to_owned() }
+    }
+
+    /// A folder with qemu as others may run it, by their PATH.
+    pub fn scripts(&self) -> PathBuf {
+        self.root.with_file_name("bin")
     }
 
     pub fn root(&self) -> &Path {
@@ -117,6 +128,26 @@ impl Tools {
         }
         Ok(qemu)
     }
+}
+
+/// What [`Tools::command`] does, for programs that look for qemu themselves.
+fn write_scripts(folder: &Path) -> Result<()> {
+    fs::create_dir(folder)?;
+    let firmware = FIRMWARE.map(|folder| format!(" -L \"$root/{folder}\"")).concat();
+    let libraries = LIBRARIES.map(|folder| format!("$root/{folder}")).join(":");
+    for (program, more) in [("qemu-system-x86_64", firmware.as_str()), ("qemu-img", "")] {
+        let script = format!(
+            "#!/bin/sh\n\
+             root=$(dirname \"$(readlink -f \"$0\")\")/../root\n\
+             export QEMU_MODULE_DIR=\"$root/{MODULES}\"\n\
+             exec \"$root/{LOADER}\" --library-path \"{libraries}\" --argv0 {program} \\\n  \
+             \"$root/usr/bin/{program}\"{more} \"$@\"\n"
+        );
+        let path = folder.join(program);
+        fs::write(&path, script)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }
 
 fn arguments(root: &Path) -> Result<Vec<String>> {

@@ -1,0 +1,63 @@
+//! Machines that are not as an image builder left them: a clock that starts in 1970, a disk that is
+//! full, a kernel without nftables.
+
+use crate::lab_scene::Lab;
+use crate::vm_scene::{Machine, up};
+
+#[test]
+#[ignore = "three machines, one after the other, take two minutes: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
+fn vm_a_wrong_clock_is_waited_for_and_a_full_disk_and_a_lacking_module_are_named() {
+    let lab = up("vm-trouble", &[]);
+    a_clock_that_starts_in_1970_is_waited_for(&lab);
+    a_kernel_without_nftables_is_named(&lab);
+    a_full_disk_is_named_and_nothing_is_half_written(&lab);
+    lab.ok(&["down"]);
+    assert_eq!(lab.traces(), Vec::<String>::new());
+}
+
+/// No certificate is valid yet then, and no signature of a request is believed.
+fn a_clock_that_starts_in_1970_is_waited_for(lab: &Lab) {
+    let machine = Machine::launch(lab, &["--clock", "1970-01-01T00:00:00"]);
+    let report = lab.report(&machine.id, |report| report.ready_ms.is_some());
+    assert!(report.is_good(), "{report:?}");
+    machine.ready_after(None);
+    let synchronized = machine.sh("timedatectl show --property=NTPSynchronized --value");
+    assert_eq!(synchronized, "yes\n");
+    machine.terminate();
+}
+
+fn a_kernel_without_nftables_is_named(lab: &Lab) {
+    let without = "--kernel-arguments=modprobe.blacklist=nf_tables";
+    let machine = Machine::launch(lab, &[without]);
+    let report = lab.report(&machine.id, |report| report.failure.is_some());
+    let failure = report.failure.unwrap();
+    assert!(failure.contains("nf_tables"), "{failure}");
+    it_is_no_node(&machine);
+    machine.terminate();
+}
+
+/// Not a block is free: it is systemd that cannot make the folder of the boot's state, and says so. What
+/// happens where some are left, the boot's own tests try page by page.
+fn a_full_disk_is_named_and_nothing_is_half_written(lab: &Lab) {
+    let machine = Machine::launch(lab, &["--kernel-arguments=lab.full"]);
+    machine.says("Failed to start windlass-boot.service", 0);
+    let said = machine.sh("journalctl --unit windlass-boot --output cat");
+    assert!(said.contains("No space left on device"), "{said}");
+    it_is_no_node(&machine);
+    let half =
+        "find /etc/kubernetes /var/lib/windlass /var/lib/kubelet -xdev -type f -empty || true";
+    assert_eq!(machine.sh(half), "");
+
+    // Somebody makes room, and it goes on by itself.
+    lab.ok(&["vm", "shape"]);
+    machine.sh("rm /full /fuller; systemctl reboot");
+    machine.ready_after(None);
+    machine.terminate();
+}
+
+/// kubelet never ran, so no pod was sent to half a node.
+fn it_is_no_node(machine: &Machine) {
+    let kubelet = machine.sh("systemctl show --property=ActiveState --value kubelet");
+    assert_eq!(kubelet, "inactive\n");
+    assert_eq!(machine.ready(), None);
+}
