@@ -37,7 +37,7 @@ pub(super) fn of(
     let reserved = match config.kubelet.reserved {
         ReservedFormula::None => None,
         ReservedFormula::Eks => {
-            let memory_mib = eks_memory_mib(max_pods);
+            let memory_mib = eks_memory_mib(max_pods, memory_mib);
             Some(Reserved { cpu_millis: cpu_millis(cpus), memory_mib })
         }
         ReservedFormula::Gke => {
@@ -97,11 +97,13 @@ fn cpu_millis(cpus: u32) -> u32 {
     u32::try_from(in_bands(millis, &bands, of)).unwrap_or(u32::MAX)
 }
 
-/// 255 MiB and 11 MiB for each pod that the node could take.
+/// 255 MiB and 11 MiB for each pod that the node could take, and at most half of what there is: 110
+/// pods are more than a machine of 1 GiB has memory for, and a kubelet that is to reserve more than it
+/// has does not start.
 ///
-/// Source: kubelet configuration of nodeadm (amazon-eks-ami).
-fn eks_memory_mib(max_pods: u32) -> u64 {
-    255 + 11 * u64::from(max_pods)
+/// Source: kubelet configuration of nodeadm (amazon-eks-ami), whose numbers of pods fit the types.
+fn eks_memory_mib(max_pods: u32, memory_mib: u64) -> u64 {
+    (255 + 11 * u64::from(max_pods)).min(memory_mib / 2)
 }
 
 /// 255 MiB below 1 GiB; else 25 % of the first 4 GiB, 20 % of the next 4, 10 % of the next 8, 6 %
@@ -193,8 +195,9 @@ mod tests {
 
     #[test]
     fn memory_is_reserved_as_published() {
-        assert_eq!(eks_memory_mib(29), 574);
-        assert_eq!(eks_memory_mib(110), 1465);
+        assert_eq!(eks_memory_mib(29, 8192), 574);
+        assert_eq!(eks_memory_mib(110, 8192), 1465);
+        assert_eq!(eks_memory_mib(110, 1475), 737);
         let gib = |gib: u64| gke_memory_mib(gib << 10);
         assert_eq!(gke_memory_mib(614), 255);
         assert_eq!(gib(1), 256);
