@@ -12,7 +12,7 @@ use super::raw::{Section, Source};
 use super::words::{duration, list, nearest, parse_duration};
 
 /// A value that is there.
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     source: &'a Source<'a>,
     /// The key as a reader would look for it.
     pub path: String,
@@ -63,6 +63,14 @@ impl<'a> Entry<'a> {
             Some(number) if within.contains(&number) => Some(number),
             _ => self.problem(format!("is {written}, wanted {}", wanted())),
         }
+    }
+
+    /// A number of bytes.
+    pub fn bytes(&self) -> Option<u64> {
+        const WANTED: &str = "a whole number of bytes";
+        let Some(written) = self.value.as_integer() else { return self.wrong_type(WANTED) };
+        let found = number(written).and_then(|number| u64::try_from(number).ok());
+        found.or_else(|| self.problem(format!("is {written}, wanted {WANTED}")))
     }
 
     /// What `FromStr` makes of a string; `wanted` describes it.

@@ -7,14 +7,14 @@
 mod api;
 pub mod cluster;
 mod defaults;
-mod entry;
+pub(crate) mod entry;
 mod host;
 mod kubelet;
 mod labels;
 mod mime;
 mod network;
 pub mod problems;
-mod raw;
+pub(crate) mod raw;
 mod revision;
 mod rules;
 mod sections;

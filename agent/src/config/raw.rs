@@ -17,7 +17,7 @@ use super::words::{list, nearest};
 
 /// Reads the document `text`, called `name` in messages. `read` returns `None` where it recorded
 /// what is wrong.
-pub(super) fn document<T>(
+pub(crate) fn document<T>(
     name: &str,
     text: &str,
     read: impl FnOnce(&Section<'_>) -> Option<T>,
@@ -42,13 +42,13 @@ pub(super) fn document<T>(
 }
 
 /// The text that spans point into, and what is wrong with it.
-pub(super) struct Source<'t> {
+pub(crate) struct Source<'t> {
     text: &'t str,
     problems: RefCell<Problems>,
 }
 
 /// A table, present or not. Keys that are never asked for are reported as unknown.
-pub(super) struct Section<'a> {
+pub(crate) struct Section<'a> {
     source: &'a Source<'a>,
     path: String,
     table: Option<&'a DeTable<'a>>,
