@@ -7,12 +7,20 @@ use toml::{Table, Value, toml};
 
 use super::description::Containerd;
 
+/// Where containerd looks for it by itself.
+pub const PLACE: &str = "/etc/containerd/config.toml";
+
 /// What Kubernetes 1.37 itself would take; pinned, so that no boot pulls another one.
 const SANDBOX: &str = "registry.k8s.io/pause:3.10.1";
 
-/// `/etc/containerd/config.toml`.
+/// The image of the pods' sandbox.
+pub fn sandbox(differences: &Containerd) -> &str {
+    differences.sandbox.as_deref().unwrap_or(SANDBOX)
+}
+
+/// The contents of [`PLACE`].
 pub fn configuration(differences: &Containerd) -> String {
-    let sandbox = differences.sandbox.clone().unwrap_or_else(|| SANDBOX.to_owned());
+    let sandbox = sandbox(differences);
     let mut configuration = base();
     let images = &mut configuration["plugins"]["io.containerd.cri.v1.images"];
     images["pinned_images"]["sandbox"] = sandbox.into();
@@ -22,11 +30,14 @@ pub fn configuration(differences: &Containerd) -> String {
 
 /// systemd manages the cgroups of a product node, so runc must go through it; kubelet's
 /// `cgroupDriver` is planned to agree. Mirrors are read from `certs.d` at each pull, without a
-/// restart.
+/// restart. A layer that was unpacked is not kept packed as well: a third of an image's disk.
 fn base() -> Table {
     toml! {
         version = 3
         imports = ["/etc/containerd/conf.d/*.toml"]
+
+        [plugins."io.containerd.cri.v1.images"]
+        discard_unpacked_layers = true
 
         [plugins."io.containerd.cri.v1.images".registry]
         config_path = "/etc/containerd/certs.d"

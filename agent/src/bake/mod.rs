@@ -1,228 +1,213 @@
-//! What an image needs so that a boot installs nothing: binaries, units, kernel settings,
-//! containerd's configuration, images. All in conventional places, none of it about a cluster.
+//! What an image needs so that a boot installs nothing: programs, units, kernel settings,
+//! containerd's configuration, images. All in conventional places, none of it about a cluster or a
+//! machine.
+//!
+//! Everything is fetched, verified and unpacked beside before the first file of the image changes;
+//! then each is put in its place by a rename. A run that is interrupted is finished by the next.
 
+mod archive;
+pub mod check;
 mod containerd;
+mod contents;
+mod daemon;
 mod description;
-mod source;
+mod digest;
+mod download;
+mod elf;
+mod fetch;
+mod inventory;
+mod places;
+mod plan;
+mod progress;
+mod reading;
+mod rules;
+mod sbom;
+mod seal;
+mod settings;
+mod space;
+mod staging;
+mod store;
+mod tree;
+mod units;
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 
 use anyhow::Context;
 
-pub use description::{Binary, Description, Image};
+pub use description::Description;
+pub use download::Patience;
+pub use elf::Architecture;
+pub use inventory::Inventory;
+pub use tree::Tree;
 
-use crate::converge::{Changes, ensure_file, ensure_symlink};
-use crate::host::Machine;
-use crate::plan::CREDENTIAL_PROVIDER_DIR;
+use contents::Contents;
+use inventory::{Kind, Listed};
+use plan::Plan;
+use staging::Staging;
+use store::{Import, Staged};
 
-const UNITS: [(&str, &str); 7] = [
-    ("containerd.service", include_str!("../../../systemd/containerd.service")),
-    ("kubelet.service", include_str!("../../../systemd/kubelet.service")),
-    ("runtime.slice", include_str!("../../../systemd/runtime.slice")),
-    ("windlass-abandon.service", include_str!("../../../systemd/windlass-abandon.service")),
-    ("windlass-admit.service", include_str!("../../../systemd/windlass-admit.service")),
-    ("windlass-boot.service", include_str!("../../../systemd/windlass-boot.service")),
-    ("windlass-watch.service", include_str!("../../../systemd/windlass-watch.service")),
-];
+use crate::converge::{Changes, Ensured, ensure_file, ensure_symlink};
+use crate::facts::observe::IMAGE;
 
-/// Units that start by themselves; the others are started by `windlass boot`.
-const ENABLED: [&str; 2] = ["containerd.service", "windlass-boot.service"];
+/// How to bake.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Options {
+    pub patience: Patience,
+    /// Leave what makes a machine itself and lets people in: for trying on a machine in use.
+    pub keep_identity: bool,
+}
 
-/// In /etc, where they take precedence over those of a distribution's packages.
-const UNIT_FOLDER: &str = "/etc/systemd/system";
-
-/// Modules that containerd's snapshots and a bridge's packet filter need.
-const MODULES: &str = "overlay\nbr_netfilter\n";
-
-/// Where an image's archives wait until containerd has imported them.
-const ARCHIVES: &str = "/usr/share/windlass/images";
-
-/// What the journal may take of an image's disk and memory.
-const JOURNAL: &str = include_str!("../../../systemd/journald.conf");
-
-/// kubelet wants its folder of fragments to be there, empty or not; systemd wants those that
-/// windlass-boot.service may write to.
-const FOLDERS: [&str; 6] = [
-    "/etc/kubernetes/kubelet.conf.d",
-    "/etc/containerd/conf.d",
-    "/etc/containerd/certs.d",
-    "/etc/cni/net.d",
-    "/etc/systemd/networkd.conf.d",
-    "/var/lib/kubelet",
-];
-
-/// Puts all that `description` names into the machine's root directory.
-pub async fn bake(machine: &Machine, description: &Description) -> anyhow::Result<Changes> {
-    let mut changes = Changes::default();
-    for binary in &description.binaries {
-        let contents = source::fetch(&binary.from, binary.sha256.as_ref()).await?;
-        put(machine, &mut changes, &place(binary)?, 0o755, &contents)?;
+/// Puts all that `description` names into the image, and takes out what must not be in one.
+pub async fn bake(
+    tree: &Tree,
+    description: &Description,
+    options: &Options,
+) -> anyhow::Result<Changes> {
+    let created = sbom::created()?;
+    if !options.keep_identity {
+        seal::ensure_possible(tree)?;
     }
-    for image in &description.images {
-        let contents = source::fetch(&image.from, image.sha256.as_ref()).await?;
-        put(machine, &mut changes, &Path::new(ARCHIVES).join(&image.name), 0o644, &contents)?;
+    let before = Inventory::read(tree)?;
+    let plan = Plan::new(description, tree, before.as_ref())?;
+    let staging = Staging::open(tree)?;
+    let staged = stage(tree, &staging, description, &plan, options).await;
+    if staged.as_ref().is_err_and(staging::is_for_space) {
+        // A full disk helps nobody, the next run least of all.
+        staging.clone().remove()?;
     }
-    if description.binaries.iter().all(|binary| binary.name != "windlass") {
-        let this = std::env::current_exe().context("where this program's file is")?;
-        let contents =
-            std::fs::read(&this).with_context(|| format!("reading {}", this.display()))?;
-        put(machine, &mut changes, Path::new("/usr/local/bin/windlass"), 0o755, &contents)?;
+    let (contents, store) = staged?;
+
+    // From here on the image changes.
+    let mut changes = Changes(contents.install(tree)?);
+    if let Some(store) = &store {
+        store.install(tree, &staging)?;
+        changes.0.extend(store.of_archive.values().flatten().map(|name| format!("image {name}")));
     }
-    for folder in FOLDERS {
-        let path = machine.path(folder);
-        std::fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+    put_units(tree, &mut changes)?;
+    put_settings(tree, &mut changes, description)?;
+    let inventory = inventory(tree, description, &plan, contents, store, before);
+    let bill = sbom::document(&inventory, created)?;
+    put(tree, &mut changes, sbom::PLACE, bill.as_bytes())?;
+    put(tree, &mut changes, IMAGE, inventory.text()?.as_bytes())?;
+    if !options.keep_identity {
+        changes = changes.and(seal::seal(tree)?);
     }
-    put_units(machine, &mut changes)?;
-    put_settings(machine, &mut changes, description)?;
+    staging.remove()?;
     Ok(changes)
 }
 
-fn put_units(machine: &Machine, changes: &mut Changes) -> anyhow::Result<()> {
-    for (name, contents) in UNITS {
-        put(machine, changes, &Path::new(UNIT_FOLDER).join(name), 0o644, contents.as_bytes())?;
+/// Everything that is missing, verified, beside its place.
+async fn stage(
+    tree: &Tree,
+    staging: &Staging,
+    description: &Description,
+    plan: &Plan,
+    options: &Options,
+) -> anyhow::Result<(Contents, Option<Staged>)> {
+    space::ensure_enough(tree, staging, plan)?;
+    fetch::fetch(staging, &plan.missing(), options.patience).await?;
+    let contents = Contents::stage(tree, staging, plan)?;
+    let store = stage_images(tree, staging, description, plan, &contents).await?;
+    Ok((contents, store))
+}
+
+/// The store with the images that it lacks, if any.
+async fn stage_images(
+    tree: &Tree,
+    staging: &Staging,
+    description: &Description,
+    plan: &Plan,
+    contents: &Contents,
+) -> anyhow::Result<Option<Staged>> {
+    let missing = plan.images.iter().filter(|step| step.there.is_none());
+    let import = missing.map(|step| Import {
+        name: step.what.part.name.clone(),
+        path: staging.complete(&step.wanted.digested.sha256),
+    });
+    let import: Vec<_> = import.collect();
+    if import.is_empty() {
+        return Ok(None);
     }
-    for name in ENABLED {
-        // What `systemctl enable` does for WantedBy=multi-user.target.
-        let link = Path::new(UNIT_FOLDER).join("multi-user.target.wants").join(name);
-        let ensured = ensure_symlink(machine, &link, Path::new(UNIT_FOLDER).join(name))?;
+    let programs = ["containerd", "ctr"].map(|name| contents.program(tree, name));
+    let [containerd, ctr] = programs;
+    let sandbox = containerd::sandbox(&description.containerd);
+    store::stage(tree, &containerd?, &ctr?, &import, sandbox).await.map(Some)
+}
+
+fn inventory(
+    tree: &Tree,
+    description: &Description,
+    plan: &Plan,
+    contents: Contents,
+    store: Option<Staged>,
+    before: Option<Inventory>,
+) -> Inventory {
+    let mut parts = contents.listed;
+    for step in &plan.images {
+        parts.push(step.there.clone().unwrap_or_else(|| {
+            let part = &step.what.part;
+            let brought = store.as_ref().and_then(|store| store.of_archive.get(&part.name));
+            let listed = Listed::new(Kind::Image, part, &step.wanted.digested);
+            Listed { images: brought.cloned().unwrap_or_default(), ..listed }
+        }));
+    }
+    let provider =
+        |listed: &Listed| listed.files.keys().any(|path| path.ends_with("ecr-credential-provider"));
+    let images = match store {
+        Some(store) => store.images,
+        None => before.map(|before| before.images).unwrap_or_default(),
+    };
+    Inventory {
+        kubelet_version: description.kubernetes.clone(),
+        credential_provider: parts.iter().any(provider),
+        architecture: tree.architecture.to_string(),
+        windlass: env!("CARGO_PKG_VERSION").to_owned(),
+        parts,
+        images,
+    }
+}
+
+fn put_units(tree: &Tree, changes: &mut Changes) -> anyhow::Result<()> {
+    for (path, contents) in units::files() {
+        put(tree, changes, &path, contents.as_bytes())?;
+    }
+    for (link, target) in units::links() {
+        let ensured = ensure_symlink(&tree.machine(), tree.inner(&link), target)?;
         changes.add(ensured, || link.display().to_string());
     }
     Ok(())
 }
 
 fn put_settings(
-    machine: &Machine,
+    tree: &Tree,
     changes: &mut Changes,
     description: &Description,
 ) -> anyhow::Result<()> {
-    let containerd = containerd::configuration(&description.containerd);
-    let image = serde_json::to_string_pretty(&description.image())?;
-    let files = [
-        ("/etc/modules-load.d/windlass.conf", MODULES.to_owned()),
-        ("/etc/systemd/journald.conf.d/windlass.conf", JOURNAL.to_owned()),
-        ("/etc/containerd/config.toml", containerd),
-        ("/etc/windlass/image.json", image + "\n"),
-    ];
-    for (path, contents) in files {
-        put(machine, changes, Path::new(path), 0o644, contents.as_bytes())?;
+    for folder in settings::FOLDERS {
+        let path = tree.path(folder);
+        if !path.is_dir() {
+            fs::create_dir_all(&path).with_context(|| format!("making {}", path.display()))?;
+            changes.add(Ensured::Changed, || folder.to_owned());
+        }
+    }
+    for (path, contents) in settings::files(&description.containerd) {
+        put(tree, changes, path, contents.as_bytes())?;
     }
     Ok(())
 }
 
 fn put(
-    machine: &Machine,
+    tree: &Tree,
     changes: &mut Changes,
-    path: &Path,
-    mode: u32,
+    path: impl AsRef<Path>,
     contents: &[u8],
 ) -> anyhow::Result<()> {
-    changes.add(ensure_file(machine, path, mode, contents)?, || path.display().to_string());
+    let path = path.as_ref();
+    let ensured = ensure_file(&tree.machine(), tree.inner(path), 0o644, contents)?;
+    changes.add(ensured, || path.display().to_string());
     Ok(())
 }
 
-/// Where a binary goes that everybody knows by its name.
-fn place(binary: &Binary) -> anyhow::Result<PathBuf> {
-    if let Some(to) = &binary.to {
-        return Ok(to.clone());
-    }
-    let folder = match binary.name.as_str() {
-        "kubelet"
-        | "kubectl"
-        | "containerd"
-        | "ctr"
-        | "containerd-shim-runc-v2"
-        | "runc"
-        | "crictl"
-        | "windlass" => "/usr/local/bin",
-        "bandwidth" | "bridge" | "dhcp" | "dummy" | "firewall" | "host-device" | "host-local"
-        | "ipvlan" | "loopback" | "macvlan" | "portmap" | "ptp" | "sbr" | "static" | "tap"
-        | "tuning" | "vlan" | "vrf" => "/opt/cni/bin",
-        "ecr-credential-provider" => CREDENTIAL_PROVIDER_DIR,
-        name => anyhow::bail!(
-            "`{name}` has no conventional place\nhint: say where it goes: to = \"/usr/local/bin/{name}\""
-        ),
-    };
-    Ok(Path::new(folder).join(&binary.name))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::converge::files::tests::Scratch;
-
-    /// A tree to bake into and `bake.toml` beside it, with a kubelet to take.
-    fn described(name: &str, more: &str) -> (Scratch, Machine, anyhow::Result<Description>) {
-        let (scratch, machine) = Scratch::new(name);
-        let beside = machine.path("/beside");
-        std::fs::create_dir_all(&beside).expect("a folder");
-        std::fs::write(beside.join("kubelet"), "a kubelet").expect("a file");
-        let text = format!(
-            "kubernetes = \"v1.37.2\"\n[[binary]]\nname = \"windlass\"\nfrom = \"kubelet\"\n{more}"
-        );
-        std::fs::write(beside.join("bake.toml"), text).expect("a file");
-        let description = Description::read(&beside.join("bake.toml"));
-        (scratch, Machine::folder(machine.path("/tree")), description)
-    }
-
-    #[tokio::test]
-    async fn an_image_has_all_that_a_boot_needs_and_a_second_run_changes_nothing() {
-        let kubelet = "[[binary]]\nname = \"kubelet\"\nfrom = \"kubelet\"\n";
-        let (_scratch, machine, description) = described("bake", kubelet);
-        let description = description.expect("a description");
-        assert!(!bake(&machine, &description).await.expect("baked").is_empty());
-        assert_eq!(
-            machine.read_text("/usr/local/bin/kubelet").expect("read").as_deref(),
-            Some("a kubelet")
-        );
-        for unit in ENABLED {
-            let link = machine.path(UNIT_FOLDER).join("multi-user.target.wants").join(unit);
-            let target = std::fs::read_link(link).expect("enabled");
-            assert!(machine.path(&target).exists(), "{} is there", target.display());
-        }
-        let image = machine.read_text("/etc/windlass/image.json").expect("read").expect("there");
-        let image: crate::facts::Image = serde_json::from_str(&image).expect("as observed");
-        assert_eq!(image.kubelet_version.as_deref(), Some("v1.37.2"));
-        assert!(bake(&machine, &description).await.expect("baked").is_empty());
-    }
-
-    #[tokio::test]
-    async fn contents_are_believed_by_their_hash_only() {
-        let wrong = format!(
-            "[[binary]]\nname = \"runc\"\nfrom = \"kubelet\"\nsha256 = \"{}\"\n",
-            "0".repeat(64)
-        );
-        let (_scratch, machine, description) = described("bake-hash", &wrong);
-        let error =
-            bake(&machine, &description.expect("a description")).await.expect_err("a wrong hash");
-        let said = error.to_string();
-        assert!(said.contains("has the SHA-256 ") && said.contains(&"0".repeat(64)), "{said}");
-        assert!(!machine.path("/usr/local/bin/runc").exists());
-    }
-
-    #[tokio::test]
-    async fn a_url_without_a_hash_and_a_name_without_a_place_are_refused() {
-        let url = "[[binary]]\nname = \"runc\"\nfrom = \"https://runc.example/runc\"\n";
-        let (_scratch, machine, description) = described("bake-url", url);
-        let error =
-            bake(&machine, &description.expect("a description")).await.expect_err("no hash");
-        assert!(
-            error.to_string().starts_with("https://runc.example/runc is a URL without a `sha256`")
-        );
-
-        let unknown = "[[binary]]\nname = \"kublet\"\nfrom = \"kubelet\"\n";
-        let (_scratch, machine, description) = described("bake-name", unknown);
-        let error =
-            bake(&machine, &description.expect("a description")).await.expect_err("no place");
-        assert_eq!(
-            error.to_string(),
-            "`kublet` has no conventional place\nhint: say where it goes: to = \"/usr/local/bin/kublet\""
-        );
-    }
-
-    #[test]
-    fn a_key_that_is_unknown_is_named() {
-        let (_scratch, _, description) = described("bake-key", "[contained]\n");
-        let said = format!("{:#}", description.expect_err("an unknown key"));
-        assert!(said.contains("unknown field `contained`"), "{said}");
-    }
-}
+mod tests;

@@ -58,7 +58,7 @@ impl Command {
             Self::Admit(args) => Box::pin(admit::run(args)).await,
             Self::Watch(args) => Box::pin(watch::run(args)).await,
             Self::Status(args) => Box::pin(status::run(args)).await,
-            Self::Bake(args) => bake::run(args).await,
+            Self::Bake(args) => Box::pin(bake::run(args)).await,
             Self::Cluster(args) => Box::pin(cluster::run(args)).await,
             Self::Nodes(args) => Box::pin(nodes::run(args)).await,
             Self::Report(args) => Box::pin(report::run(args)).await,
@@ -185,6 +185,7 @@ mod tests {
     fn every_command_in_the_documentation_is_one() {
         let documented = [
             include_str!("../../../README.md"),
+            include_str!("../../../docs/image.md"),
             include_str!("../../../docs/operating.md"),
             include_str!("../../../docs/policies.md"),
         ];

@@ -8,7 +8,7 @@ pub const NFT: &str = "nft";
 
 /// The reference plugins that the CNI configuration names, and nftables' program. kubelet,
 /// containerd and systemd fail by themselves, in units of their own.
-const PROGRAMS: [&str; 4] =
+pub const PROGRAMS: [&str; 4] =
     ["/opt/cni/bin/bridge", "/opt/cni/bin/host-local", "/opt/cni/bin/portmap", NFT];
 
 pub(super) fn plan(plan: &mut HostPlan) {

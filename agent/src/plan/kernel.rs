@@ -9,7 +9,7 @@ use super::HostPlan;
 
 /// Packets are forwarded between the ENI and the pods' bridge, and those between pods of one bridge
 /// pass the packet filter as kube-proxy's rules want it.
-const NETWORK: [(&str, &str); 3] = [
+pub const NETWORK: [(&str, &str); 3] = [
     ("net.bridge.bridge-nf-call-ip6tables", "1"),
     ("net.bridge.bridge-nf-call-iptables", "1"),
     ("net.ipv4.ip_forward", "1"),
@@ -19,7 +19,7 @@ const NETWORK: [(&str, &str); 3] = [
 ///
 /// Source: "Configure Linux kernel settings" in kubelet's container manager (k8s.io/kubernetes,
 /// pkg/util/sysctl).
-const MACHINE: [(&str, &str); 8] = [
+pub const MACHINE: [(&str, &str); 8] = [
     ("fs.inotify.max_user_instances", "8192"),
     ("fs.inotify.max_user_watches", "524288"),
     ("kernel.keys.root_maxbytes", "25000000"),

@@ -10,7 +10,7 @@ mod containerd;
 mod grant;
 mod host;
 pub mod image;
-mod kernel;
+pub mod kernel;
 mod kubelet;
 pub mod network;
 mod networkd;

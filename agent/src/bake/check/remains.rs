@@ -1,0 +1,60 @@
+//! What must not be in an image and is there: the rules that a bake seals by, and private keys
+//! wherever a node has them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::super::rules::{Kind, RULES};
+use super::super::seal;
+use super::Examination;
+
+/// Where a key would be looked for. What is below them is small.
+const FOLDERS: [&str; 4] = ["/etc/kubernetes", "/etc/windlass", "/etc/containerd", "/root"];
+
+/// A key is shorter.
+const LIMIT_BYTES: u64 = 64 * 1024;
+
+pub(super) fn check(examination: &mut Examination<'_>) {
+    for rule in &RULES {
+        let left = seal::left(examination.tree, rule);
+        let Some(first) = left.first() else { continue };
+        let more = match left.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let message = format!("{}{more} should not be in an image", first.display());
+        match rule.kind {
+            Kind::Leftover => examination.advise(message, rule.why),
+            Kind::Secret | Kind::Identity => examination.problem(message, rule.why),
+        }
+    }
+    let mut keys = Vec::new();
+    FOLDERS.iter().for_each(|folder| find_keys(examination, Path::new(folder), &mut keys));
+    for key in keys {
+        let message = format!("{} holds a private key", key.display());
+        examination.problem(message, "a key that is in an image is everybody's: remove it");
+    }
+    if !examination.exists("/etc/machine-id") {
+        examination.problem(
+            "there is no /etc/machine-id: systemd would take each boot for the first and ask",
+            "bake again: it leaves the file empty",
+        );
+    }
+}
+
+fn find_keys(examination: &Examination<'_>, folder: &Path, found: &mut Vec<PathBuf>) {
+    for name in examination.tree.list(folder) {
+        let path = folder.join(name);
+        let place = examination.tree.place(&path);
+        let Ok(metadata) = fs::symlink_metadata(&place) else { continue };
+        if metadata.is_dir() {
+            find_keys(examination, &path, found);
+        } else if metadata.is_file() && metadata.len() <= LIMIT_BYTES {
+            let text = fs::read(&place).unwrap_or_default();
+            let has = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
+            if has(b"PRIVATE KEY-----") || has(b"aws_secret_access_key") {
+                found.push(path);
+            }
+        }
+    }
+}

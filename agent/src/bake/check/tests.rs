@@ -1,0 +1,277 @@
+//! Small trees laid out like Debian 12, Ubuntu 24.04 and Amazon Linux 2023: their paths, not their
+//! files. They are baked with programs that are ELF headers, and then something is wrong with them.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use super::super::elf::tests::program;
+use super::super::tree::tests::{bare, write};
+use super::super::{Architecture, Description, Options, bake};
+use super::*;
+use crate::converge::files::tests::Scratch;
+use crate::facts::observe::IMAGE;
+
+const KERNEL: &str = "6.1.0-50-cloud-amd64";
+
+/// What `lib/modules/KERNEL/modules.dep` of Debian's kernel for clouds names, of what is looked for.
+const MODULES: [&str; 14] = [
+    "kernel/fs/overlayfs/overlay.ko:",
+    "kernel/drivers/net/veth.ko:",
+    "kernel/net/bridge/bridge.ko: kernel/net/llc/llc.ko",
+    "kernel/net/bridge/br_netfilter.ko: kernel/net/bridge/bridge.ko",
+    "kernel/net/netfilter/nf_tables.ko: kernel/net/netfilter/nfnetlink.ko",
+    "kernel/net/netfilter/nft_masq.ko:",
+    "kernel/net/netfilter/nft_chain_nat.ko:",
+    "kernel/net/netfilter/nf_nat.ko:",
+    "kernel/net/netfilter/nft_ct.ko:",
+    "kernel/net/netfilter/nft_fib.ko:",
+    "kernel/net/netfilter/nft_fib_inet.ko:",
+    "kernel/net/netfilter/nft_numgen.ko:",
+    "kernel/net/netfilter/nft_reject_inet.ko:",
+    "kernel/drivers/net/ethernet/amazon/ena/ena.ko.xz:",
+];
+
+const BUILT_IN: &str = "kernel/net/netfilter/nf_conntrack.ko\n\
+                        kernel/drivers/nvme/host/nvme-core.ko\n\
+                        kernel/drivers/nvme/host/nvme.ko\n";
+
+const CONFIGURATION: &str = "CONFIG_NAMESPACES=y\nCONFIG_NET_NS=y\nCONFIG_PID_NS=y\n\
+                             CONFIG_SECCOMP_FILTER=y\nCONFIG_MEMCG=y\nCONFIG_CGROUP_PIDS=y\n\
+                             CONFIG_CPUSETS=y\nCONFIG_CFS_BANDWIDTH=y\nCONFIG_NF_TABLES_INET=y\n";
+
+const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
+
+/// A baked tree in which nothing is wrong.
+struct Sound {
+    _scratch: Scratch,
+    tree: Tree,
+}
+
+impl Sound {
+    async fn new(name: &str, base: Base) -> Self {
+        // As `main` does; another test may have been first.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let (scratch, tree) = bare(name);
+        let sound = Self { _scratch: scratch, tree };
+        sound.lay_out(base);
+        sound.bake().await;
+        sound
+    }
+
+    fn write(&self, path: &str, contents: &str) {
+        write(&self.place(path), contents.as_bytes());
+    }
+
+    fn place(&self, path: &str) -> PathBuf {
+        self.tree.root().join(&path[1..])
+    }
+
+    fn remove(&self, path: &str) {
+        fs::remove_file(self.place(path)).expect("it was there");
+    }
+
+    /// A unit of the distribution's, wanted by `target`.
+    fn enable(&self, target: &str, unit: &str) {
+        self.write(&format!("/usr/lib/systemd/system/{unit}"), "[Unit]\n");
+        let folder = self.place(&format!("/etc/systemd/system/{target}.wants"));
+        fs::create_dir_all(&folder).expect("a folder");
+        // As `systemctl enable` writes it: a path of the image.
+        symlink(format!("/lib/systemd/system/{unit}"), folder.join(unit)).expect("a link");
+    }
+
+    fn lay_out(&self, base: Base) {
+        fs::create_dir_all(self.place("/usr/lib")).expect("a folder");
+        symlink("usr/lib", self.place("/lib")).expect("a link");
+        for program in ["nft", "mount", "findmnt", "modprobe", "conntrack"] {
+            self.write(&format!("/usr/sbin/{program}"), "a program");
+        }
+        self.write("/etc/machine-id", "");
+        let modules = MODULES.join("\n") + "\n";
+        self.write(&format!("/usr/lib/modules/{KERNEL}/modules.dep"), &modules);
+        self.write(&format!("/usr/lib/modules/{KERNEL}/modules.builtin"), BUILT_IN);
+        let dpkg = "Package: libc6\nVersion: 2.36\n\nPackage: nftables\nStatus: install ok installed\n\
+                    Version: 1.0.6-2+deb12u2\n\nPackage: zlib1g\nVersion: 1:1.2\n";
+        match base {
+            Base::Debian => {
+                self.write("/etc/os-release", "ID=debian\nVERSION_ID=\"12\"\n");
+                self.write("/var/lib/dpkg/status", dpkg);
+                self.write(&format!("/boot/config-{KERNEL}"), CONFIGURATION);
+                self.write("/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so", "");
+                self.enable("multi-user.target", "systemd-networkd.service");
+                self.write("/etc/systemd/network/80-ec2.network", "[Match]\n");
+                self.enable("sysinit.target", "systemd-timesyncd.service");
+            }
+            Base::Ubuntu => {
+                self.write("/usr/lib/os-release", "ID=ubuntu\nVERSION_ID=\"24.04\"\n");
+                symlink("../usr/lib/os-release", self.place("/etc/os-release")).expect("a link");
+                self.write("/var/lib/dpkg/status", dpkg);
+                self.write(&format!("/boot/config-{KERNEL}"), CONFIGURATION);
+                self.write("/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-255.so", "");
+                self.enable("multi-user.target", "systemd-networkd.service");
+                self.write("/etc/netplan/50-cloud-init.yaml", "network:\n");
+                self.enable("multi-user.target", "chrony.service");
+            }
+            Base::AmazonLinux2023 | Base::Other => {
+                self.write("/etc/os-release", "ID=\"amzn\"\nVERSION_ID=\"2023\"\n");
+                self.write(&format!("/usr/lib/modules/{KERNEL}/config"), CONFIGURATION);
+                let library = "/usr/lib64/systemd/libsystemd-shared-252.23-2.amzn2023.so";
+                self.write(library, "");
+                self.enable("multi-user.target", "systemd-networkd.service");
+                self.write("/usr/lib/systemd/network/80-ec2.network", "[Match]\n");
+                self.enable("multi-user.target", "chronyd.service");
+            }
+        }
+    }
+
+    /// With the sandbox's image in the store as far as a check looks.
+    async fn bake(&self) {
+        let beside = self.tree.root().with_file_name("beside");
+        let mut text = "kubernetes = \"v1.37.2\"\n".to_owned();
+        for (name, version) in [
+            ("windlass", "v0.1.0"),
+            ("kubelet", "v1.37.2"),
+            ("containerd", "v2.4.2"),
+            ("containerd-shim-runc-v2", "v2.4.2"),
+            ("runc", "v1.5.2"),
+            ("bridge", "v1.9.1"),
+            ("host-local", "v1.9.1"),
+            ("loopback", "v1.9.1"),
+            ("portmap", "v1.9.1"),
+        ] {
+            write(&beside.join(name), &program(Architecture::Amd64, name));
+            text += &format!(
+                "[[binary]]\nname = \"{name}\"\nfrom = \"{name}\"\nversion = \"{version}\"\n"
+            );
+        }
+        let description = Description::parse(&text, &beside).expect("right");
+        bake(&self.tree, &description, &Options::default()).await.expect("baked");
+        let mut inventory = Inventory::read(&self.tree).expect("read").expect("there");
+        inventory.images.insert(PAUSE.to_owned(), "sha256:abc".to_owned());
+        self.write(IMAGE, &inventory.text().expect("JSON"));
+        self.write("/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/abc", "{}");
+    }
+
+    fn found(&self) -> Vec<String> {
+        self.found_with(None)
+    }
+
+    fn found_with(&self, api_server: Option<&str>) -> Vec<String> {
+        let api_server = api_server.map(|version| version.parse().expect("a version"));
+        let findings = examine(&self.tree, api_server);
+        let said = |finding: Finding| match finding.severity {
+            Severity::Problem => format!("{}: {}", finding.check, finding.message),
+            Severity::Advice => format!("({}: {})", finding.check, finding.message),
+        };
+        findings.into_iter().map(said).collect()
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_of_an_image_that_is_as_it_should_be() {
+    assert_eq!(Sound::new("check-debian", Base::Debian).await.found(), [""; 0]);
+    assert_eq!(Sound::new("check-ubuntu", Base::Ubuntu).await.found(), [""; 0]);
+    // rpm's database is no text, and this tree's `nft` no program.
+    let said = ["(systemd: which nftables the image has cannot be told)"];
+    assert_eq!(Sound::new("check-amazon", Base::AmazonLinux2023).await.found(), said);
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_is_said_at_once() {
+    let image = Sound::new("check-all", Base::Debian).await;
+    write(&image.place("/usr/local/bin/runc"), &program(Architecture::Arm64, "runc"));
+    image.remove("/opt/cni/bin/portmap");
+    image.remove("/usr/sbin/conntrack");
+    let dep = format!("/usr/lib/modules/{KERNEL}/modules.dep");
+    let without = MODULES.join("\n").replace("nft_masq", "nft_mosq");
+    image.write(&dep, &without);
+    image.write(&format!("/boot/config-{KERNEL}"), &CONFIGURATION.replace("MEMCG=y", "MEMCG=n"));
+    image.write("/etc/systemd/system/kubelet.service", "[Service]\nExecStart=/usr/bin/kubelet\n");
+    image.remove("/etc/systemd/system/multi-user.target.wants/windlass-boot.service");
+    image.write("/usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf", "[Service]\n");
+    image.enable("multi-user.target", "docker.service");
+    image.enable("timers.target", "apt-daily.timer");
+    image.remove("/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-252.so");
+    image.write("/usr/lib/x86_64-linux-gnu/systemd/libsystemd-shared-241.so", "");
+    image.write("/etc/default/grub", "GRUB_CMDLINE_LINUX=\"systemd.unified_cgroup_hierarchy=0\"\n");
+    image.write("/var/lib/dpkg/status", "Package: nftables\nVersion: 0.9.8-3.1\n");
+    image.remove("/etc/systemd/network/80-ec2.network");
+    image.enable("multi-user.target", "firewalld.service");
+    image.remove("/etc/systemd/system/sysinit.target.wants/systemd-timesyncd.service");
+    image.write("/etc/fstab", "# swap\nUUID=1 / ext4 defaults 0 1\n/swapfile none swap sw 0 0\n");
+    image.write("/etc/machine-id", "0123456789abcdef0123456789abcdef\n");
+    image.write("/etc/ssh/ssh_host_rsa_key", "a key");
+    image.write("/var/log/syslog", "words");
+    image.write("/etc/kubernetes/extra/ca.key", "-----BEGIN EC PRIVATE KEY-----\n");
+    let wanted = [
+        "programs: /opt/cni/bin/portmap is missing",
+        "programs: the program `conntrack` is missing",
+        "programs: /usr/local/bin/runc is a program for arm64, wanted one for amd64",
+        "programs: /usr/local/bin/runc is not what was baked",
+        "programs: /opt/cni/bin/portmap cannot be read: No such file or directory (os error 2)",
+        "kernel: the kernel 6.1.0-50-cloud-amd64 has no `nft_masq`, which is for windlass' masquerade",
+        "kernel: the kernel 6.1.0-50-cloud-amd64 is without CONFIG_MEMCG, which is for kubelet's \
+         memory limits",
+        "services: /etc/systemd/system/kubelet.service is not this windlass'",
+        "services: windlass-boot.service is not enabled: no \
+         /etc/systemd/system/multi-user.target.wants/windlass-boot.service",
+        "services: docker.service is enabled, and would make a node beside ours",
+        "services: /usr/lib/systemd/system/kubelet.service.d/10-kubeadm.conf changes \
+         kubelet.service, and is not ours",
+        "versions: kubelet 1.37.2 is newer than the API server 1.36.0",
+        "systemd: systemd is 241, wanted at least 244",
+        "systemd: /etc/default/grub asks for control groups of version 1",
+        "systemd: nftables is 0.9.8, wanted at least 1.0.0",
+        "network: systemd-networkd is enabled, and no file says which interface takes an address",
+        "network: firewalld is enabled: it drops pods' packets",
+        "clock: nothing keeps the clock: a certificate is not yet valid, or no more, where it is \
+         wrong",
+        "swap: /etc/fstab has swap: `/swapfile none swap sw 0 0`",
+        "remains: /etc/ssh/ssh_host_rsa_key should not be in an image",
+        "remains: /etc/machine-id should not be in an image",
+        "remains: /etc/kubernetes/extra/ca.key holds a private key",
+        "(services: apt-daily.timer is enabled: it changes packages of running nodes)",
+        "(remains: /var/log/syslog should not be in an image)",
+    ];
+    assert_eq!(image.found_with(Some("v1.36.0")), wanted);
+}
+
+#[tokio::test]
+async fn a_tree_that_was_never_baked_and_one_whose_bake_was_interrupted_are_told_apart() {
+    let (_scratch, tree) = bare("check-never");
+    let findings = examine(&tree, None);
+    let first = "the image was never baked: there is no /etc/windlass/image.json";
+    assert_eq!(findings[0].message, first);
+
+    let image = Sound::new("check-interrupted", Base::Debian).await;
+    fs::create_dir(image.place("/.windlass-bake")).expect("left");
+    assert_eq!(image.found(), ["bake: a bake was interrupted: /.windlass-bake is there"]);
+}
+
+#[tokio::test]
+async fn a_sandbox_image_that_is_not_in_the_store_and_a_masked_service_are_found() {
+    let image = Sound::new("check-pause", Base::Ubuntu).await;
+    image.remove("/var/lib/containerd/io.containerd.content.v1.content/blobs/sha256/abc");
+    symlink("/dev/null", image.place("/etc/systemd/system/chrony.service")).expect("masked");
+    image.write("/usr/lib/systemd/zram-generator.conf", "[zram0]\n");
+    assert_eq!(
+        image.found(),
+        [
+            "programs: the pods' sandbox image `registry.k8s.io/pause:3.10.1` is not in \
+             containerd's store",
+            "clock: nothing keeps the clock: a certificate is not yet valid, or no more, where it \
+             is wrong",
+            "swap: /usr/lib/systemd/zram-generator.conf makes a swap of compressed memory",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn a_file_from_the_future_is_found() {
+    let image = Sound::new("check-future", Base::Debian).await;
+    let file = fs::File::options().write(true).open(image.place(IMAGE)).expect("opened");
+    let hour = std::time::Duration::from_secs(3600);
+    file.set_modified(std::time::SystemTime::now() + hour).expect("set");
+    let [said] = &image.found()[..] else { panic!("one: {:?}", image.found()) };
+    assert!(said.starts_with("clock: /etc/windlass/image.json is 359"), "{said}");
+}

@@ -1,0 +1,137 @@
+//! `/etc/windlass/image.spdx.json`: what came into the image, for those who look for licences and
+//! for versions with known holes.
+//!
+//! Source: "SPDX Specification" 2.3, its JSON schema. The document's namespace is made of a digest
+//! of its contents and its date is `SOURCE_DATE_EPOCH`, or the epoch itself: the same parts make
+//! the same file.
+
+use anyhow::Context;
+use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+
+use super::inventory::{Inventory, Listed};
+use crate::pki::sha256_hex;
+
+/// Beside image.json.
+pub const PLACE: &str = "/etc/windlass/image.spdx.json";
+
+/// When the document was made, as reproducible builds say it.
+pub fn created() -> anyhow::Result<OffsetDateTime> {
+    let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
+        Ok(text) => text.parse().with_context(|| {
+            format!("SOURCE_DATE_EPOCH is `{text}`, wanted seconds since the epoch")
+        })?,
+        Err(_) => 0,
+    };
+    OffsetDateTime::from_unix_timestamp(seconds).context("SOURCE_DATE_EPOCH")
+}
+
+/// The document.
+pub fn document(inventory: &Inventory, created: OffsetDateTime) -> anyhow::Result<String> {
+    let packages: Vec<Value> = inventory.parts.iter().map(package).collect();
+    let relationships: Vec<Value> = inventory.parts.iter().map(relationship).collect();
+    let contents = serde_json::to_string(&packages).context("writing JSON")?;
+    let document = json!({
+        "spdxVersion": "SPDX-2.3",
+        "dataLicense": "CC0-1.0",
+        "SPDXID": "SPDXRef-DOCUMENT",
+        "name": format!("windlass-image-{}", inventory.architecture),
+        "documentNamespace":
+            format!("https://windlass.invalid/spdx/{}", sha256_hex(contents.as_bytes())),
+        "creationInfo": {
+            "created": created.format(&Rfc3339).context("the document's date")?,
+            "creators": [format!("Tool: windlass-{}", inventory.windlass)],
+        },
+        "packages": packages,
+        "relationships": relationships,
+    });
+    Ok(serde_json::to_string_pretty(&document).context("writing JSON")? + "\n")
+}
+
+fn package(listed: &Listed) -> Value {
+    let licence = listed.licence.as_deref().unwrap_or("NOASSERTION");
+    let mut package = json!({
+        "SPDXID": id(listed),
+        "name": listed.name,
+        "downloadLocation": listed.url.as_deref().unwrap_or("NOASSERTION"),
+        "filesAnalyzed": false,
+        "checksums": [{"algorithm": "SHA256", "checksumValue": listed.sha256.as_str()}],
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": licence,
+        "copyrightText": "NOASSERTION",
+    });
+    if let Some(version) = &listed.version {
+        package["versionInfo"] = version.as_str().into();
+    }
+    let places = listed.files.keys().map(|path| path.display().to_string());
+    let places: Vec<String> = places.chain(listed.images.iter().cloned()).collect();
+    if !places.is_empty() {
+        package["comment"] = format!("in the image as {}", places.join(", ")).into();
+    }
+    package
+}
+
+fn relationship(listed: &Listed) -> Value {
+    json!({
+        "spdxElementId": "SPDXRef-DOCUMENT",
+        "relationshipType": "DESCRIBES",
+        "relatedSpdxElement": id(listed),
+    })
+}
+
+/// Letters, digits, `.` and `-` only; a binary and an image may have one name.
+fn id(listed: &Listed) -> String {
+    let name = listed.name.replace(['_', '+'], "-");
+    let kind = format!("{:?}", listed.kind).to_lowercase();
+    format!("SPDXRef-{kind}-{name}-{}", &listed.sha256.as_str()[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::inventory::Kind;
+    use super::*;
+
+    #[test]
+    fn a_document_has_what_a_reader_of_spdx_needs_and_no_clock_in_it() {
+        let listed = Listed {
+            kind: Kind::Archive,
+            name: "cni_plugins".to_owned(),
+            version: Some("v1.9.1".to_owned()),
+            licence: Some("Apache-2.0".to_owned()),
+            url: Some("https://cni.example/cni.tgz".to_owned()),
+            sha256: "ab".repeat(32).parse().expect("a digest"),
+            bytes: 12,
+            files: [("/opt/cni/bin/bridge".into(), "cd".repeat(32).parse().expect("a digest"))]
+                .into(),
+            images: Vec::new(),
+        };
+        let inventory = Inventory {
+            architecture: "arm64".to_owned(),
+            windlass: "0.1.0".to_owned(),
+            parts: vec![listed],
+            ..Inventory::default()
+        };
+        let text = document(&inventory, OffsetDateTime::UNIX_EPOCH).expect("a document");
+        assert_eq!(text, document(&inventory, OffsetDateTime::UNIX_EPOCH).expect("again"));
+        let found: Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(found["creationInfo"]["created"], "1970-01-01T00:00:00Z");
+        let wanted = json!({
+            "SPDXID": "SPDXRef-archive-cni-plugins-abababab",
+            "name": "cni_plugins",
+            "versionInfo": "v1.9.1",
+            "downloadLocation": "https://cni.example/cni.tgz",
+            "filesAnalyzed": false,
+            "checksums": [{"algorithm": "SHA256", "checksumValue": "ab".repeat(32)}],
+            "licenseConcluded": "NOASSERTION",
+            "licenseDeclared": "Apache-2.0",
+            "copyrightText": "NOASSERTION",
+            "comment": "in the image as /opt/cni/bin/bridge",
+        });
+        assert_eq!(found["packages"][0], wanted);
+        let described = &found["relationships"][0]["relatedSpdxElement"];
+        assert_eq!(described, &found["packages"][0]["SPDXID"]);
+        let namespace = found["documentNamespace"].as_str().expect("a namespace");
+        assert!(namespace.starts_with("https://") && namespace.len() > 80, "{namespace}");
+    }
+}

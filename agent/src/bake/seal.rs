@@ -1,0 +1,206 @@
+//! Takes out of an image what must not be in one, by the [rules](super::rules). A bake does it last,
+//! `bake --check` looks by the same rules.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+use super::rules::What::{Empty, FilesBelow, Gone};
+use super::rules::{RULES, Rule};
+use super::tree::Tree;
+use crate::converge::Changes;
+
+/// What an image has that a rule says it must not have: paths of the image.
+pub fn left(tree: &Tree, rule: &Rule) -> Vec<PathBuf> {
+    match rule.what {
+        Gone(patterns) => patterns.iter().flat_map(|pattern| matching(tree, pattern)).collect(),
+        Empty(paths) => {
+            let full = |path: &&str| {
+                let metadata = fs::metadata(tree.path(path));
+                metadata.is_ok_and(|metadata| metadata.len() > 0)
+            };
+            paths.iter().filter(|path| full(path)).map(PathBuf::from).collect()
+        }
+        FilesBelow(folders) => {
+            let mut found = Vec::new();
+            folders.iter().for_each(|folder| files_below(tree, Path::new(folder), &mut found));
+            found
+        }
+    }
+}
+
+/// # Errors
+///
+/// A file system is mounted at or below what would be removed: the volumes of pods that run here.
+pub fn ensure_possible(tree: &Tree) -> anyhow::Result<()> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo");
+    let mounts = mounts.context("what is mounted is not known\nhint: mount /proc")?;
+    // proc(5): the fifth field is the mount point.
+    let points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+    let points: Vec<&Path> = points.map(Path::new).collect();
+    for path in RULES.iter().flat_map(|rule| left(tree, rule)) {
+        let place = tree.place(&path);
+        if let Some(point) = points.iter().find(|point| point.starts_with(&place)) {
+            bail!(
+                "{} would be removed, and {} is mounted there\nhint: is this machine a node in \
+                 use? `--keep-identity` removes nothing",
+                place.display(),
+                point.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Applies all rules.
+pub fn seal(tree: &Tree) -> anyhow::Result<Changes> {
+    let mut changes = Changes::default();
+    for rule in &RULES {
+        if let Empty(paths) = rule.what {
+            for path in paths.iter().filter(|path| !tree.path(path).exists()) {
+                let place = tree.path(path);
+                fs::write(&place, "").with_context(|| format!("making {}", place.display()))?;
+                changes.0.push(format!("made {path}, empty"));
+            }
+        }
+        for path in left(tree, rule) {
+            let place = tree.place(&path);
+            let done = match rule.what {
+                // Whoever looks whether this is a first boot wants it there.
+                Empty(_) => fs::write(tree.path(&path), ""),
+                _ if place.is_dir() && !place.is_symlink() => fs::remove_dir_all(&place),
+                _ => fs::remove_file(&place),
+            };
+            done.with_context(|| format!("removing {}, since {}", place.display(), rule.why))?;
+            changes.0.push(format!("removed {}", path.display()));
+        }
+    }
+    Ok(changes)
+}
+
+/// Paths of the image that a pattern stands for.
+fn matching(tree: &Tree, pattern: &str) -> Vec<PathBuf> {
+    let mut found = vec![PathBuf::from("/")];
+    for wanted in pattern.split('/').skip(1) {
+        found = found
+            .into_iter()
+            .flat_map(|folder| match wanted.split_once('*') {
+                None => vec![folder.join(wanted)],
+                Some((before, after)) => {
+                    let names = tree.list(&folder).into_iter();
+                    let fits = |name: &String| {
+                        name.len() >= before.len() + after.len()
+                            && name.starts_with(before)
+                            && name.ends_with(after)
+                    };
+                    names.filter(fits).map(|name| folder.join(name)).collect()
+                }
+            })
+            .collect();
+    }
+    found.retain(|path| fs::symlink_metadata(tree.place(path)).is_ok());
+    found
+}
+
+/// Every file and link below a folder of the image; links are not followed.
+fn files_below(tree: &Tree, folder: &Path, found: &mut Vec<PathBuf>) {
+    if tree.place(folder).is_symlink() {
+        return;
+    }
+    for name in tree.list(folder) {
+        let path = folder.join(name);
+        match fs::symlink_metadata(tree.place(&path)) {
+            Ok(metadata) if metadata.is_dir() => files_below(tree, &path, found),
+            Ok(_) => found.push(path),
+            Err(_) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::super::tree::tests::{bare, write};
+    use super::*;
+
+    /// One file that each rule is about, as Debian, Ubuntu and Amazon Linux have them.
+    const LEFT: [&str; 22] = [
+        "/etc/ssh/ssh_host_ed25519_key",
+        "/etc/ssh/ssh_host_ed25519_key.pub",
+        "/root/.ssh/authorized_keys",
+        "/home/ec2-user/.ssh/authorized_keys",
+        "/home/ubuntu/.ssh/id_ed25519",
+        "/root/.aws/credentials",
+        "/var/lib/windlass/node.key",
+        "/var/lib/kubelet/pki/kubelet-client-current.pem",
+        "/etc/kubernetes/kubelet.kubeconfig",
+        "/etc/machine-id",
+        "/var/lib/systemd/random-seed",
+        "/var/lib/systemd/credential.secret",
+        "/var/lib/cloud/instances/i-1/user-data.txt",
+        "/var/lib/dhcp/dhclient.ens5.leases",
+        "/var/lib/NetworkManager/internal-1-ens5.lease",
+        "/var/log/journal/0123456789abcdef/system.journal",
+        "/var/log/cloud-init.log",
+        "/var/log/apt/history.log",
+        "/root/.bash_history",
+        "/home/admin/.python_history",
+        "/var/lib/apt/lists/deb.debian.org_dists_bookworm_InRelease",
+        "/var/cache/dnf/amazonlinux-1/repodata.xml",
+    ];
+
+    #[test]
+    fn what_must_not_be_in_an_image_is_gone_and_all_else_stays() {
+        let (_scratch, tree) = bare("seal");
+        for path in LEFT {
+            write(&tree.root().join(&path[1..]), b"left");
+        }
+        let stay = [
+            "/etc/ssh/sshd_config",
+            "/etc/kubernetes/manifests/extra.yaml",
+            "/root/.bashrc",
+            "/home/admin/.ssh/config",
+            "/var/lib/systemd/timers",
+        ];
+        for path in stay {
+            write(&tree.root().join(&path[1..]), b"stays");
+        }
+        let every = RULES.iter().filter(|rule| left(&tree, rule).is_empty());
+        let unused: Vec<_> = every.map(|rule| rule.why).collect();
+        assert_eq!(unused, ["what containerd calls this machine"], "rules without a file here");
+
+        seal(&tree).expect("sealed");
+        for path in LEFT {
+            let there = tree.place(path);
+            assert_eq!(there.exists(), path == "/etc/machine-id", "{path}");
+        }
+        assert_eq!(fs::read(tree.path("/etc/machine-id")).expect("there"), b"");
+        for path in stay {
+            assert_eq!(fs::read(tree.path(path)).expect("there"), b"stays");
+        }
+        for folder in ["/var/log/apt", "/var/log/journal", "/var/lib/apt/lists", "/var/lib/cloud"] {
+            assert!(tree.path(folder).is_dir(), "{folder} itself stays");
+        }
+        assert!(seal(&tree).expect("sealed").is_empty());
+    }
+
+    #[test]
+    fn a_link_is_removed_and_not_what_it_leads_to() {
+        let (_scratch, tree) = bare("seal-links");
+        write(&tree.root().join("etc/machine-id"), b"");
+        write(&tree.root().join("data/keys"), b"keys");
+        write(&tree.root().join("data/log"), b"log");
+        fs::create_dir_all(tree.root().join("root/.ssh")).expect("a folder");
+        fs::create_dir_all(tree.root().join("var/log")).expect("a folder");
+        let link = |target: &str, at: &str| symlink(target, tree.root().join(at)).expect("a link");
+        link("/data/keys", "root/.ssh/authorized_keys");
+        link("/data", "var/log/elsewhere");
+        seal(&tree).expect("sealed");
+        assert!(!tree.place("/root/.ssh/authorized_keys").is_symlink());
+        assert!(!tree.place("/var/log/elsewhere").is_symlink());
+        assert_eq!(fs::read(tree.path("/data/keys")).expect("there"), b"keys");
+        assert_eq!(fs::read(tree.path("/data/log")).expect("there"), b"log");
+    }
+}
