@@ -1,6 +1,9 @@
 //! All integration tests in one program: each link is big.
 
 mod admit;
+mod bake_debian;
+mod bake_full_disk;
+mod bake_interrupted;
 mod bare_vpc;
 mod boot_abandoned;
 mod boot_apiserver;

@@ -1,0 +1,177 @@
+//! The lab's Debian tree becomes an image: real containerd, runc, kubelet and plugins, and the
+//! lab's image in containerd's store.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::sync::Arc;
+
+use integration::lab::artifacts::{self, AGNHOST, Artifacts, Cache, PAUSE, file_digest};
+use integration::lab::progress::Progress;
+use integration::lab::run::{command, output};
+use serde_json::Value;
+
+/// What an image may be larger by than what was asked for.
+const OVERHEAD_BYTES: u64 = 20_000_000;
+
+/// A copy of the tree, since a bake must not change the lab's. Beside the cache, whose file system
+/// is one that overlayfs works on.
+struct Image {
+    folder: PathBuf,
+}
+
+impl Image {
+    fn copy_of(cache: &Cache, debian: &Path, name: &str) -> Self {
+        let folder = cache.root().join("tmp").join(format!("bake-{name}"));
+        let image = Self { folder };
+        image.remove();
+        fs::create_dir_all(&image.folder).unwrap();
+        output(command("cp", ["--archive"]).arg(debian).arg(image.root())).unwrap();
+        image
+    }
+
+    fn root(&self) -> PathBuf {
+        self.folder.join("root")
+    }
+
+    fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+
+    fn windlass(&self, arguments: &[&str]) -> Output {
+        // All programs of the workspace lie in one folder.
+        let windlass = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("windlass");
+        let mut command = Command::new(windlass);
+        command.arg("bake").arg("--root").arg(self.root()).args(arguments);
+        command.output().unwrap()
+    }
+
+    /// The last line of what a bake prints.
+    fn bake(&self) -> String {
+        let toml = self.folder.join("bake.toml").display().to_string();
+        let output = self.windlass(&[&toml]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+        eprintln!("{said}");
+        String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
+    }
+
+    fn problems(&self) -> Vec<String> {
+        let output = self.windlass(&["--check", "--api-server", "v1.37.2", "--output", "json"]);
+        let found: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(output.status.success(), found["right"].as_bool().unwrap());
+        let all = found["findings"].as_array().unwrap().iter();
+        let problems = all.filter(|finding| finding["severity"] == "problem");
+        problems.map(|finding| finding["message"].as_str().unwrap().to_owned()).collect()
+    }
+
+    fn inventory(&self) -> Value {
+        let text = fs::read(self.root().join("etc/windlass/image.json")).unwrap();
+        serde_json::from_slice(&text).unwrap()
+    }
+
+    /// Blocks of the disk, each file once.
+    fn bytes(&self) -> u64 {
+        fn below(folder: &Path, seen: &mut BTreeSet<u64>) -> u64 {
+            let entries = fs::read_dir(folder).unwrap().map(Result::unwrap);
+            let each = entries.map(|entry| {
+                let metadata = entry.metadata().unwrap();
+                let own = if seen.insert(metadata.ino()) { metadata.blocks() * 512 } else { 0 };
+                own + if metadata.is_dir() { below(&entry.path(), seen) } else { 0 }
+            });
+            each.sum()
+        }
+        below(&self.root(), &mut BTreeSet::new())
+    }
+
+    /// Whether containerd's snapshots have this file, unpacked.
+    fn has_unpacked(&self, name: &str, digest: &str) -> bool {
+        let store = self.root().join("var/lib/containerd");
+        let snapshots = store.join("io.containerd.snapshotter.v1.overlayfs/snapshots");
+        let layers = fs::read_dir(snapshots).unwrap().map(Result::unwrap);
+        let files = layers.map(|layer| layer.path().join("fs").join(name));
+        files.filter(|file| file.is_file()).any(|file| file_digest(&file).unwrap() == digest)
+    }
+}
+
+impl Drop for Image {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// As an image builder would write it: single programs, a release's archive, an image.
+fn describe(image: &Image, artifacts: &Artifacts) {
+    let containerd = &artifacts.containerd;
+    let plugins = image.folder.join("cni-plugins.tgz");
+    let tar = ["bridge", "host-local", "loopback", "portmap"].map(|plugin| format!("./{plugin}"));
+    output(command("tar", ["-czf"]).arg(&plugins).arg("-C").arg(containerd).args(tar)).unwrap();
+    let mut text = format!(
+        "kubernetes = \"{}\"\n[containerd]\nsandbox = \"{PAUSE}\"\n",
+        artifacts.kubernetes_version
+    );
+    let mut part = |kind: &str, name: &str, version: &str, from: &Path| {
+        let (from, digest) = (from.display(), file_digest(from).unwrap());
+        text += &format!(
+            "[[{kind}]]\nname = \"{name}\"\nversion = \"{version}\"\nlicence = \"Apache-2.0\"\n\
+             from = \"{from}\"\nsha256 = \"{digest}\"\n"
+        );
+    };
+    part("binary", "kubelet", &artifacts.kubernetes_version, &artifacts.kubernetes.join("kubelet"));
+    for (name, version) in
+        [("containerd", "v2.4.2"), ("containerd-shim-runc-v2", "v2.4.2"), ("ctr", "v2.4.2")]
+    {
+        part("binary", name, version, &containerd.join(name));
+    }
+    part("binary", "runc", "v1.5.2", &containerd.join("runc"));
+    part("archive", "cni-plugins", "v1.9.1", &plugins);
+    part("image", "agnhost", "v2.0.0", &artifacts.image);
+    fs::write(image.folder.join("bake.toml"), text).unwrap();
+}
+
+#[test]
+fn a_debian_tree_becomes_an_image_whose_second_bake_changes_nothing() {
+    let cache = Arc::new(Cache::open().unwrap());
+    let artifacts = artifacts::ensure(&cache, &Progress::new()).unwrap();
+    let image = Image::copy_of(&cache, &artifacts.debian, "debian");
+    describe(&image, &artifacts);
+    let before = image.bytes();
+
+    let said = image.bake();
+    assert!(said.ends_with(" changes") && said != "0 changes", "{said}");
+    let inventory = image.inventory();
+    let names: Vec<_> = inventory["images"].as_object().unwrap().keys().collect();
+    assert_eq!(names, [AGNHOST, PAUSE]);
+    let agnhost = file_digest(&artifacts.kubernetes.join("agnhost")).unwrap();
+    assert!(image.has_unpacked("agnhost", &agnhost));
+    let store = image.root().join("var/lib/containerd");
+    assert!(!store.join("io.containerd.grpc.v1.introspection/uuid").exists());
+
+    let parts = inventory["parts"].as_array().unwrap();
+    let asked_for: u64 = parts.iter().map(|part| part["bytes"].as_u64().unwrap()).sum();
+    let grown = image.bytes() - before;
+    eprintln!("{grown} bytes larger, {asked_for} bytes asked for");
+    // An archive's programs take more room than the archive.
+    let packed = parts.iter().find(|part| part["kind"] == "archive").unwrap();
+    let unpacked = packed["files"].as_object().unwrap().keys();
+    let unpacked = unpacked.map(|path| image.root().join(&path[1..]).metadata().unwrap().len());
+    let wanted = asked_for - packed["bytes"].as_u64().unwrap() + unpacked.sum::<u64>();
+    assert!(grown < wanted + OVERHEAD_BYTES, "{grown} bytes larger, wanted {wanted} and a little");
+
+    // What the lab's tree lacks, since its nodes run on the host's kernel and clock.
+    let lacking = [
+        "the image has no kernel: /lib/modules has none",
+        "nothing keeps the clock: a certificate is not yet valid, or no more, where it is wrong",
+    ];
+    assert_eq!(image.problems(), lacking);
+
+    let times = || {
+        let files = ["etc/windlass/image.json", "etc/windlass/image.spdx.json"];
+        files.map(|file| image.root().join(file).metadata().unwrap().modified().unwrap())
+    };
+    let written = times();
+    assert_eq!(image.bake(), "0 changes");
+    assert_eq!(times(), written);
+}
