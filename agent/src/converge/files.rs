@@ -41,7 +41,10 @@ pub fn ensure_symlink(
 }
 
 /// Makes `path` what `make` puts beside it; at no moment is there half a file.
-pub(crate) fn replace(path: &Path, make: impl FnOnce(&Path) -> io::Result<()>) -> anyhow::Result<()> {
+pub(crate) fn replace(
+    path: &Path,
+    make: impl FnOnce(&Path) -> io::Result<()>,
+) -> anyhow::Result<()> {
     let folder = parent(path);
     fs::create_dir_all(&folder).map_err(|error| unwritten(&folder, error))?;
     let beside = beside(path);
