@@ -57,13 +57,26 @@ fn pool(size: PageSize) -> String {
 pub(super) async fn ensure_swap_off(machine: &Machine) -> anyhow::Result<Changes> {
     let mut changes = Changes::default();
     for device in swaps(machine)? {
-        let run = Command::new("swapoff").arg(&device).output().await;
-        let run = run.with_context(|| format!("swapoff {device}"))?;
-        let said = String::from_utf8_lossy(&run.stderr);
-        ensure!(run.status.success(), "swapoff {device}: {}: {}", run.status, said.trim());
+        stop_swap(&device).await.with_context(|| format!("switching off the swap on {device}"))?;
         changes.add(Ensured::Changed, || format!("swap on {device} is off"));
     }
     Ok(changes)
+}
+
+/// systemd has a unit for each (systemd.swap(5)), and the capability and the devices for it, which
+/// windlass-boot.service has not.
+async fn stop_swap(device: &str) -> anyhow::Result<()> {
+    let unit = output("systemd-escape", &["--path", "--suffix=swap", device]).await?;
+    output("systemctl", &["stop", unit.trim()]).await.map(drop)
+}
+
+async fn output(program: &str, arguments: &[&str]) -> anyhow::Result<String> {
+    let shown = || format!("{program} {}", arguments.join(" "));
+    let run = Command::new(program).args(arguments).output().await;
+    let run = run.with_context(|| format!("`{}` cannot be run", shown()))?;
+    let said = String::from_utf8_lossy(&run.stderr);
+    ensure!(run.status.success(), "`{}`: {}: {}", shown(), run.status, said.trim());
+    Ok(String::from_utf8_lossy(&run.stdout).into_owned())
 }
 
 /// What is swapped to, as proc(5) lists it.
