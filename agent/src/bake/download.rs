@@ -10,6 +10,8 @@ use tokio::io::AsyncWriteExt;
 
 use super::progress::Progress;
 use super::staging::failed;
+use crate::client::dns::Dns;
+use crate::client::trust;
 
 /// How long a server may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -40,10 +42,14 @@ enum Broken {
     ForGood(anyhow::Error),
 }
 
-/// For all downloads of a run.
+/// For all downloads of a run. It trusts whom every other part of windlass trusts, and looks names
+/// up as they do.
 pub fn client() -> anyhow::Result<Client> {
-    let builder = Client::builder().connect_timeout(CONNECT).read_timeout(SILENCE);
-    builder.user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION"))).build().context("HTTP")
+    let builder = Client::builder().tls_backend_preconfigured(trust::configuration()?);
+    let builder = builder.dns_resolver(Dns::system());
+    let builder = builder.connect_timeout(CONNECT).read_timeout(SILENCE);
+    let builder = builder.user_agent(concat!("windlass/", env!("CARGO_PKG_VERSION")));
+    builder.build().context("making an HTTP client")
 }
 
 /// Makes the file `growing` exactly `wanted_bytes` long with what `url` serves. What is in it

@@ -1,4 +1,4 @@
-//! One resolver for the AWS SDK and the API server's client: no getaddrinfo, so that a static
+//! One resolver for the AWS SDK, the API server's client and the downloads of a bake: no getaddrinfo, so that a static
 //! binary works with nothing but `/etc/resolv.conf`.
 
 use std::error::Error;
@@ -94,6 +94,17 @@ impl tower_service::Service<Name> for Dns {
             let addresses = this.lookup(name.as_str()).await?;
             let sockets: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
             Ok(sockets.into_iter())
+        })
+    }
+}
+
+impl reqwest::dns::Resolve for Dns {
+    fn resolve(&self, name: reqwest::dns::Name) -> reqwest::dns::Resolving {
+        let this = self.clone();
+        Box::pin(async move {
+            let addresses = this.lookup(name.as_str()).await?;
+            let sockets: Vec<_> = addresses.into_iter().map(|ip| SocketAddr::new(ip, 0)).collect();
+            Ok(Box::new(sockets.into_iter()) as reqwest::dns::Addrs)
         })
     }
 }

@@ -13,7 +13,7 @@ mod link_local;
 pub(crate) mod plain;
 pub mod s3;
 pub mod sts;
-mod trust;
+pub(crate) mod trust;
 pub mod wire;
 
 pub use wire::Wire;

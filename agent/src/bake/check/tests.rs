@@ -50,8 +50,6 @@ struct Sound {
 
 impl Sound {
     async fn new(name: &str, base: Base) -> Self {
-        // As `main` does; another test may have been first.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let (scratch, tree) = bare(name);
         let sound = Self { _scratch: scratch, tree };
         sound.lay_out(base);

@@ -1,5 +1,6 @@
-//! containerd's folder with the lab's image in it already: what an image builder's pre-pull leaves
-//! in `/var/lib/containerd`.
+//! containerd's folder with the lab's image in it already: what `windlass bake` leaves in
+//! `/var/lib/containerd`. The lab bakes onto an overlay, on which containerd unpacks no layers, so
+//! the same is done here on a disk.
 //!
 //! The same version of containerd as on the nodes fills it, on this machine, with its CRI plugin
 //! off. Each node gets a copy whose big files are hard links: containerd never writes to a blob or
@@ -18,7 +19,7 @@ use super::image::{AGNHOST, PAUSE};
 use crate::lab::progress::Progress;
 use crate::lab::run::{command, output};
 
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
 pub fn ensure(
     cache: &Cache,
@@ -42,6 +43,9 @@ fn fill(containerd: &Path, image: &Path, folder: &Path) -> Result<()> {
         // The label by which the CRI plugin knows an image as its own.
         daemon.ctr(["images", "label", name, "io.cri-containerd.image=managed"])?;
     }
+    daemon.ctr(["images", "label", PAUSE, "io.cri-containerd.pinned=pinned"])?;
+    // As a bake does: what is unpacked is not kept packed as well.
+    daemon.ctr(["content", "prune", "references"])?;
     daemon.end()
 }
 
