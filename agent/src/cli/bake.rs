@@ -93,7 +93,7 @@ fn check(args: &Args) -> Result<(), Failure> {
     })?;
     match problems {
         0 => Ok(()),
-        _ => Err(anyhow!("{} of {}", count(problems, "problem"), args.root.display()).into()),
+        _ => Err(anyhow!("{} in {}", count(problems, "problem"), args.root.display()).into()),
     }
 }
 

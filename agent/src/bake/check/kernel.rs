@@ -50,11 +50,13 @@ pub(super) fn check(examination: &mut Examination<'_>) {
     kernels.retain(|kernel| examination.exists(&format!("/lib/modules/{kernel}/modules.dep")));
     if kernels.is_empty() {
         let package = match examination.base {
-            super::Base::Debian => "linux-image-cloud-amd64",
-            super::Base::Ubuntu => "linux-aws",
-            super::Base::AmazonLinux2023 | super::Base::Other => "kernel",
+            super::Base::Debian => {
+                format!("linux-image-cloud-{}", examination.tree.architecture)
+            }
+            super::Base::Ubuntu => "linux-aws".to_owned(),
+            super::Base::AmazonLinux2023 | super::Base::Other => "kernel".to_owned(),
         };
-        let hint = examination.base.install(package);
+        let hint = examination.base.install(&package);
         examination.problem("the image has no kernel: /lib/modules has none", hint);
     }
     for kernel in kernels {
