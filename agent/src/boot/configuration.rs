@@ -1,10 +1,12 @@
 //! The configuration revision: one object of S3, believed because it hashes to its name, and kept
 //! on disk, so that a reboot without S3 comes up with the last one that was verified.
 
+use std::time::Duration;
+
 use anyhow::{Context, anyhow};
 
 use super::Done;
-use super::stop::{Stop, persistently};
+use super::stop::{Stop, persistently_within};
 use crate::basis::{REVISIONS, kept_revision, revision_file};
 use crate::client::s3::{self, Store};
 use crate::config::userdata::Sha256Hex;
@@ -14,6 +16,10 @@ use crate::exchange::Keys;
 use crate::host::Machine;
 use crate::pki::sha256_hex;
 use crate::report::Outcome;
+
+/// How long S3 may fail a machine that has a revision: one that was a node an hour ago shall be one
+/// again soon, whatever the group wants by now.
+const KEPT_SUFFICES: Duration = Duration::from_secs(10);
 
 /// A verified revision.
 #[derive(Clone, Debug)]
@@ -50,17 +56,19 @@ pub async fn obtain(
 /// As [`obtain`], without a trace.
 pub async fn find(machine: &Machine, store: &Store, user_data: &UserData) -> Result<Found, Stop> {
     let keys = Keys::of(&user_data.cluster);
+    let kept = kept_last(machine, user_data);
+    let most = if kept.is_some() { KEPT_SUFFICES } else { Duration::MAX };
     let current = match &user_data.config {
         Some(pinned) => Ok(pinned.clone()),
-        None => pointer(store, &keys, user_data).await,
+        None => pointer(store, &keys, user_data, most).await,
     };
     let found = match current {
-        Ok(hash) => verified(machine, store, &keys, &hash).await.map(|found| (hash, found)),
+        Ok(hash) => verified(machine, store, &keys, &hash, most).await.map(|found| (hash, found)),
         Err(unknown) => Err(unknown),
     };
     let ((hash, (text, how)), stale) = match found {
         Ok(found) => (found, None),
-        Err(stop) => match kept_last(machine, user_data) {
+        Err(stop) => match kept {
             Some(kept) => (kept, Some(format!("{:#}", stop.reason))),
             None => return Err(stop),
         },
@@ -76,9 +84,14 @@ pub fn short(hash: &Sha256Hex) -> &str {
     &hash.as_str()[..12]
 }
 
-async fn pointer(store: &Store, keys: &Keys, user_data: &UserData) -> Result<Sha256Hex, Stop> {
+async fn pointer(
+    store: &Store,
+    keys: &Keys,
+    user_data: &UserData,
+    most: Duration,
+) -> Result<Sha256Hex, Stop> {
     let (key, group) = (keys.group(&user_data.group), &user_data.group);
-    let object = persistently(async || store.get(&key).await).await;
+    let object = persistently_within(most, async || store.get(&key).await).await;
     let object =
         object.map_err(|error| explained(error, &format!("is there a group `{group}`?")))?;
     let place = format!("s3://{}/{key}", store.bucket());
@@ -100,12 +113,13 @@ async fn verified(
     store: &Store,
     keys: &Keys,
     hash: &Sha256Hex,
+    most: Duration,
 ) -> Result<(String, &'static str), Stop> {
     if let Some(text) = kept_revision(machine, hash) {
         return Ok((text, "kept on disk"));
     }
     let key = keys.config(hash.as_str());
-    let object = persistently(async || store.get(&key).await).await;
+    let object = persistently_within(most, async || store.get(&key).await).await;
     let object = object.map_err(|error| explained(error, "was the revision ever written?"))?;
     let place = format!("s3://{}/{key}", store.bucket());
     let object = object.ok_or_else(|| {

@@ -94,12 +94,20 @@ fn patience(error: &s3::Error) -> Duration {
 
 /// Repeats what S3 failed to do for as long as that is worth it.
 pub async fn persistently<T>(
+    ask: impl AsyncFnMut() -> Result<T, s3::Error>,
+) -> Result<T, s3::Error> {
+    persistently_within(Duration::MAX, ask).await
+}
+
+/// The same, for so long at most: where there is another way.
+pub async fn persistently_within<T>(
+    most: Duration,
     mut ask: impl AsyncFnMut() -> Result<T, s3::Error>,
 ) -> Result<T, s3::Error> {
     let began = Instant::now();
     loop {
         match ask().await {
-            Err(error) if began.elapsed() + PAUSE < patience(&error) => {
+            Err(error) if began.elapsed() + PAUSE < patience(&error).min(most) => {
                 tracing::debug!("trying again: {error}");
                 sleep(PAUSE).await;
             }
