@@ -19,11 +19,12 @@ const SUITE: &str = "bookworm";
 const NEWER: &str = "bookworm-backports";
 
 /// Whatever is in backports comes from there, but for the kernel, which is the suite's.
-const PACKAGES: [&str; 11] = [
+const PACKAGES: [&str; 12] = [
     "binutils",
     "busybox-static",
     "e2fsprogs",
     "fdisk",
+    "ipxe-qemu",
     "linux-image-cloud-amd64/bookworm",
     "lz4",
     "mtools",
@@ -34,7 +35,7 @@ const PACKAGES: [&str; 11] = [
 ];
 
 /// Raised when the steps below change.
-const RECIPE: &str = "2";
+const RECIPE: &str = "3";
 
 const LOADER: &str = "lib64/ld-linux-x86-64.so.2";
 const LIBRARIES: [&str; 2] = ["lib/x86_64-linux-gnu", "usr/lib/x86_64-linux-gnu"];
@@ -42,7 +43,7 @@ const PROGRAMS: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
 /// qemu's own parts, which it would look for beside its program, and that is the loader.
 const MODULES: &str = "usr/lib/x86_64-linux-gnu/qemu";
 /// Where Debian keeps what qemu loads into a machine.
-const FIRMWARE: [&str; 2] = ["usr/share/qemu", "usr/share/seabios"];
+const FIRMWARE: [&str; 3] = ["usr/share/qemu", "usr/share/seabios", "usr/lib/ipxe/qemu"];
 
 /// The tree.
 #[derive(Clone, Debug)]
