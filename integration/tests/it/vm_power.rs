@@ -10,7 +10,7 @@ use crate::vm_scene::{Machine, up};
 
 /// At ten moments of `windlass boot`, each on a machine of its own, whose disk is new.
 #[test]
-#[ignore = "ten machines take nine minutes: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
+#[ignore = "ten machines boot twice, one after the other: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
 fn vm_a_power_cut_at_any_moment_of_a_boot_costs_no_more_than_another_boot() {
     let lab = up("vm-cut", &[]);
     let mut rng = fastrand::Rng::with_seed(6);
@@ -82,7 +82,7 @@ fn what_is_there_is_whole(machine: &Machine, report: &Report) {
 
 /// Its certificate ends while it is off; the key on its disk is what admission knows it by.
 #[test]
-#[ignore = "a certificate's shortest life and three boots take three minutes: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
+#[ignore = "a certificate's shortest life and two boots: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
 fn vm_a_machine_that_was_off_until_its_certificate_ended_is_signed_for_afresh() {
     const LIFETIME: Duration = Duration::from_secs(60);
     let lab = up("vm-stop", &["--certificate-lifetime", "60s"]);
