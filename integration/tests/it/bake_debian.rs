@@ -6,12 +6,16 @@ use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use integration::lab::artifacts::{self, AGNHOST, Artifacts, Cache, PAUSE, file_digest};
+use integration::lab::cli::product;
 use integration::lab::progress::Progress;
 use integration::lab::run::{command, output};
 use serde_json::Value;
+
+/// The program of this source; cargo is asked for it once.
+pub static WINDLASS: LazyLock<PathBuf> = LazyLock::new(|| product::of_this_build().unwrap());
 
 /// What an image may be larger by than what was asked for.
 const OVERHEAD_BYTES: u64 = 20_000_000;
@@ -41,9 +45,7 @@ impl Image {
     }
 
     fn windlass(&self, arguments: &[&str]) -> Output {
-        // All programs of the workspace lie in one folder.
-        let windlass = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("windlass");
-        let mut command = Command::new(windlass);
+        let mut command = Command::new(&*WINDLASS);
         command.arg("bake").arg("--root").arg(self.root()).args(arguments);
         command.output().unwrap()
     }

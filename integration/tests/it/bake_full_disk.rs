@@ -48,9 +48,7 @@ fn a_disk_that_fills_up_is_said_and_the_image_is_as_it_was() {
         fs::create_dir_all(root.join("usr/bin")).unwrap();
         fs::write(root.join("usr/bin/env"), program).unwrap();
         let before = names(&root);
-        // All programs of the workspace lie in one folder.
-        let windlass = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("windlass");
-        let mut bake = Command::new(windlass);
+        let mut bake = Command::new(&*crate::bake_debian::WINDLASS);
         bake.args(["bake", "--root"]).arg(&root).arg(folder.0.join("bake.toml"));
         (bake.output().unwrap(), before, names(&root))
     };

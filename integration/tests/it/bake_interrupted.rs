@@ -59,9 +59,7 @@ impl Image {
     }
 
     fn bake(&self) -> Child {
-        // All programs of the workspace lie in one folder.
-        let windlass = Path::new(env!("CARGO_BIN_EXE_lab")).with_file_name("windlass");
-        let mut command = Command::new(windlass);
+        let mut command = Command::new(&*crate::bake_debian::WINDLASS);
         command.args(["bake", "--root"]).arg(self.root()).arg(self.folder.join("bake.toml"));
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
