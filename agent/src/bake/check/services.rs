@@ -80,7 +80,7 @@ impl Examination<'_> {
     /// Whether the unit is there and something at boot wants it.
     pub(super) fn starts(&self, unit: &str) -> bool {
         let there = |folder: &&str| self.tree.path(format!("{folder}/{unit}")).is_file();
-        FOLDERS.iter().any(|folder| there(&folder)) && !self.is_masked(unit) && self.is_wanted(unit)
+        FOLDERS.iter().any(there) && !self.is_masked(unit) && self.is_wanted(unit)
     }
 
     fn is_masked(&self, unit: &str) -> bool {
