@@ -1,12 +1,13 @@
 //! `windlass abandon`: for an instance whose boot could not say itself that it gives up, since it was
 //! killed again and again, or panicked. Systemd starts this when it starts the boot no more. The launch
-//! hook is completed with ABANDON, and the report says what is known.
+//! hook is completed with ABANDON, and the report says what is known. Where the node is Ready and only
+//! its group was never told, that is told instead.
 
 use anyhow::anyhow;
 use tokio::time::Instant;
 use tokio::try_join;
 
-use super::end::{REPORTS, see_off};
+use super::end::REPORTS;
 use super::stop::Stop;
 use super::{Boot, Known};
 use crate::cli::{Failure, Started};
@@ -16,7 +17,7 @@ use crate::client::imds::Imds;
 use crate::client::s3::Store;
 use crate::exchange::InstanceId;
 use crate::host::Machine;
-use crate::report::{Report, Stage, status};
+use crate::report::{self, Report, Stage, status};
 
 const BOOT: &str = "windlass-boot.service";
 /// Of its journal.
@@ -46,6 +47,13 @@ impl Boot {
         self.introduce(&mut known, &sdk, &store, &facts, &revision).await?;
 
         let before = last_failure(&self.machine, &instance);
+        if before.as_ref().is_some_and(|before| before.ready_ms.is_some()) {
+            self.complete_hook(&known).await?;
+            let said = "the node is Ready: its launch is not abandoned";
+            status(said);
+            tracing::info!("{said}");
+            return Ok(());
+        }
         let why = self.why(how, before.as_ref()).await;
         let replaced = self.replaced(&mut known, &why).await.map_err(anyhow::Error::from)?;
         let Some(Completed::Now) = replaced else {
@@ -62,7 +70,7 @@ impl Boot {
             None => report,
         });
         self.keep_report(&known, report).await;
-        see_off(&known).await;
+        self.see_off_unless_watched(&known).await;
         Ok(())
     }
 
@@ -86,6 +94,6 @@ impl Boot {
 /// The report of this instance's last boot, if that failed and could say so.
 fn last_failure(machine: &Machine, instance: &InstanceId) -> Option<Report> {
     let report = machine.read(REPORTS[1]).ok()??;
-    let report: Report = serde_json::from_slice(&report).ok()?;
+    let report: Report = report::read(&report).ok()?;
     (report.instance == *instance && report.failure.is_some()).then_some(report)
 }

@@ -4,8 +4,10 @@
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use time::OffsetDateTime;
 
 use super::Done;
+use super::identity;
 use super::stop::{Stop, persistently_within};
 use crate::basis::{REVISIONS, kept_revision, revision_file};
 use crate::client::s3::{self, Store};
@@ -43,8 +45,9 @@ pub async fn obtain(
     machine: &Machine,
     store: &Store,
     user_data: &UserData,
+    now: OffsetDateTime,
 ) -> Result<Done<Revision>, Stop> {
-    let Found { revision, text, detail } = find(machine, store, user_data).await?;
+    let Found { revision, text, detail } = find(machine, store, user_data, now).await?;
     let outcome = keep(machine, &revision.hash, &text)?;
     if let Some(reason) = &revision.stale {
         let hash = short(&revision.hash);
@@ -54,10 +57,17 @@ pub async fn obtain(
 }
 
 /// As [`obtain`], without a trace.
-pub async fn find(machine: &Machine, store: &Store, user_data: &UserData) -> Result<Found, Stop> {
+pub async fn find(
+    machine: &Machine,
+    store: &Store,
+    user_data: &UserData,
+    now: OffsetDateTime,
+) -> Result<Found, Stop> {
     let keys = Keys::of(&user_data.cluster);
     let kept = kept_last(machine, user_data);
-    let most = if kept.is_some() { KEPT_SUFFICES } else { Duration::MAX };
+    // Whoever has to be admitted needs S3 all the same.
+    let suffices = kept.is_some() && identity::is_current(machine, now);
+    let most = if suffices { KEPT_SUFFICES } else { Duration::MAX };
     let current = match &user_data.config {
         Some(pinned) => Ok(pinned.clone()),
         None => pointer(store, &keys, user_data, most).await,

@@ -19,6 +19,7 @@ use crate::config::NodeConfig;
 use crate::converge::ensure_file;
 use crate::exchange::Keys;
 use crate::facts::Instance;
+use crate::host::UnitState;
 use crate::report::{BootStep, Outcome, Report, VERSION, status};
 
 /// Time for a second try after one that S3 never answered; more the report is not worth.
@@ -26,6 +27,7 @@ const UPLOAD: Duration = Duration::from_secs(15);
 /// Until Auto Scaling begins to terminate an instance that it was told to abandon, and twice that.
 const SEE_OFF: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+const WATCH: &str = "windlass-watch.service";
 /// For who is on the machine now, and for who comes after a reboot.
 pub(super) const REPORTS: [&str; 2] =
     ["/run/windlass/report.json", "/var/lib/windlass/report.json"];
@@ -129,6 +131,15 @@ impl Boot {
         Ok(Some(completed))
     }
 
+    /// Where `windlass watch` runs there may be pods, and it completes the termination hook when they have
+    /// left.
+    pub(super) async fn see_off_unless_watched(&self, known: &Known) {
+        let units = self.machine.unit_states(&[WATCH]).await.unwrap_or_default();
+        if !matches!(units.get(WATCH), Some(UnitState::Running { .. })) {
+            see_off(known).await;
+        }
+    }
+
     /// The report, once the instance is known.
     pub(super) fn report(&self, known: &Known, failed: Option<&Stop>) -> Option<Report> {
         let document = known.document.as_ref()?;
@@ -190,7 +201,7 @@ impl Boot {
 
 /// The group also waits for the termination hook of an instance that it was told to abandon, or takes
 /// out of its warm pool. No pod was ever here, and nobody else would complete it before it times out.
-pub(super) async fn see_off(known: &Known) {
+async fn see_off(known: &Known) {
     let termination = known.revision.as_ref().and_then(|it| it.config.hooks.termination.as_ref());
     let (Some(launch), Some(name)) = (&known.hook, termination) else { return };
     let hook = launch.sibling(name);

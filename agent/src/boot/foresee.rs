@@ -28,10 +28,10 @@ pub async fn foresee(machine: &Machine, wire: &Wire) -> Result<Foreseen, Failure
         let sdk = wire.instance(&document.region, role).await;
         let store = Store::new(&sdk, &user_data.bucket);
         let facts = observe::facts(machine, &imds, document).await?;
-        let found = configuration::find(machine, &store, &user_data).await?;
+        let now = OffsetDateTime::from(wire.time.now());
+        let found = configuration::find(machine, &store, &user_data, now).await?;
         let config = found.revision.config;
         let node = plan::node::name(facts.instance.launched(), config.cluster.node_names);
-        let now = OffsetDateTime::from(wire.time.now());
         let wanted = Wanted { instance: &facts.instance.id, node: &node, config: &config, now };
         let grant = identity::installed(machine, wanted);
         Ok::<_, Stop>(Foreseen { facts, config, grant })

@@ -65,6 +65,13 @@ pub fn installed(machine: &Machine, wanted: Wanted<'_>) -> Option<Grant> {
     (ours && usable && grant.group == wanted.config.group).then_some(grant)
 }
 
+/// Whether kubelet has a certificate that is not over: a node comes back by it with what is on its disk.
+pub fn is_current(machine: &Machine, now: OffsetDateTime) -> bool {
+    let pem = machine.read_text(CLIENT_CERTIFICATE).ok().flatten();
+    let certificate = pem.and_then(|pem| Certificate::from_pem(&pem).ok());
+    certificate.is_some_and(|it| it.is_current(now) && it.not_after > now + LEFT)
+}
+
 /// What a grant that was read is worth.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Worth {

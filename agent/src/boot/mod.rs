@@ -205,7 +205,9 @@ impl Boot {
         known.ready_ms = Some(self.recorder.now_ms());
         if !drain::is_marked(&node) {
             let instance = &candidate.facts.instance.id;
-            drain::ensure_begun(&self.machine, instance, candidate.now)?;
+            if let Err(error) = drain::ensure_begun(&self.machine, instance, candidate.now) {
+                tracing::warn!("`windlass watch` will ask the API server instead: {error:#}");
+            }
         }
         let lacking = permissions::lacking(known, aws, &candidate);
         let (completed, lacking) = join!(self.complete_hook(known), lacking);

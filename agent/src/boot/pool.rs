@@ -15,12 +15,10 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::end::see_off;
 use super::stop::Stop;
 use super::{Boot, Candidate, Known};
 use crate::client::imds::Imds;
 use crate::facts::observe;
-use crate::host::UnitState;
 use crate::report::{Stage, status};
 
 /// Between two looks at where the group wants the instance: as often as `windlass watch` looks.
@@ -29,7 +27,6 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 /// it is in the pool, and the action that it would complete then is for a node that is Ready. On the
 /// way into the pool nobody is in a hurry.
 const SETTLES: Duration = Duration::from_secs(5);
-const WATCH: &str = "windlass-watch.service";
 
 /// Where a boot that went well has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,14 +106,10 @@ impl Boot {
         Ok(told(observe::lifecycle_state(imds).await?.as_deref()))
     }
 
-    /// A node that came back into the pool is drained by `windlass watch`, which completes the hook.
     async fn leave_for_good(&self, known: &Known) {
         status("leaves the warm pool, and ends");
         tracing::info!("leaves the warm pool, and ends");
-        let units = self.machine.unit_states(&[WATCH]).await.unwrap_or_default();
-        if !matches!(units.get(WATCH), Some(UnitState::Running { .. })) {
-            see_off(known).await;
-        }
+        self.see_off_unless_watched(known).await;
     }
 }
 

@@ -93,7 +93,8 @@ impl Boot {
         store: &Store,
         user_data: &UserData,
     ) -> Result<Revision, Stop> {
-        let work = configuration::obtain(&self.machine, store, user_data);
+        let work =
+            configuration::obtain(&self.machine, store, user_data, self.wire.time.now().into());
         self.step(BootStep::Configuration, Some("s3"), work).await
     }
 

@@ -57,6 +57,22 @@ const OWNED: [(&str, &str); 11] = [
     ("vm.overcommit_memory", KUBELET),
     ("vm.panic_on_oom", KUBELET),
 ];
+/// Settings that take a capability which windlass-boot.service has given up: SYS_ADMIN, SYS_PTRACE or
+/// SYS_RAWIO (kernel/sysctl.c, kernel/printk/sysctl.c, net/core/sysctl_net_core.c, mm/util.c of Linux).
+const PRIVILEGED: [&str; 12] = [
+    "kernel.dmesg_restrict",
+    "kernel.kexec_load_disabled",
+    "kernel.kptr_restrict",
+    "kernel.modules_disabled",
+    "kernel.numa_balancing",
+    "kernel.perf_event_paranoid",
+    "kernel.unprivileged_bpf_disabled",
+    "kernel.yama.ptrace_scope",
+    "net.core.bpf_jit_enable",
+    "net.core.bpf_jit_harden",
+    "net.core.bpf_jit_kallsyms",
+    "vm.mmap_min_addr",
+];
 const KUBELET: &str = "kubelet insists on its own value (`protectKernelDefaults`); leave it out";
 const NETWORK: &str = "the pod network needs it as it is; leave it out";
 
@@ -88,6 +104,10 @@ fn sysctl(name: &str, entry: Entry<'_>) -> Option<String> {
     }
     if let Some((_, why)) = OWNED.iter().find(|(owned, _)| *owned == name) {
         return entry.problem_with_hint("cannot be set: windlass owns it", *why);
+    }
+    if PRIVILEGED.contains(&name) {
+        let hint = "put it into the image, as a file below /etc/sysctl.d";
+        return entry.problem_with_hint("cannot be set by a boot, which lacks the right", hint);
     }
     match entry.json()? {
         Value::Number(number) => Some(number.to_string()),
@@ -153,6 +173,8 @@ mod tests {
         let owned = said("sysctls = { \"net.ipv4.ip_forward\" = 0 }");
         assert!(owned.contains("cannot be set: windlass owns it"), "{owned}");
         assert!(owned.contains("hint: the pod network needs it as it is"), "{owned}");
+        let privileged = said("sysctls = { \"kernel.dmesg_restrict\" = 1 }");
+        assert!(privileged.contains("hint: put it into the image"), "{privileged}");
         for name in ["../../etc/passwd", "somaxconn", "net..core", "./x.y"] {
             let said = said(&format!("sysctls = {{ \"{name}\" = 1 }}"));
             assert!(said.contains("is no kernel setting"), "{said}");

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use similar::TextDiff;
 
 use super::kernel::found_sysctl;
-use super::kubelet_state::is_of_another;
+use super::kubelet_state::is_void;
 use super::memory::{found_hugepages, swaps};
 use super::network::Diff;
 use super::network::filter::is_planned;
@@ -47,8 +47,8 @@ pub async fn difference(machine: &Machine, plan: &HostPlan) -> anyhow::Result<St
         writeln!(text, "swap on {device}: on -> off")?;
     }
     for (file, policy) in &plan.kubelet_states {
-        if is_of_another(machine, file, policy)? {
-            writeln!(text, "{}: of another policy than {policy}, to be removed", file.display())?;
+        if is_void(machine, file, policy.as_deref())? {
+            writeln!(text, "{}: of another policy or boot, to be removed", file.display())?;
         }
     }
     if let Some(wanted) = &plan.network {

@@ -44,16 +44,18 @@ pub struct Changes(pub Vec<String>);
 /// them later than what they read.
 pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Changes> {
     programs::check(machine, &plan.programs)?;
-    let changes = ensure_files(machine, plan).await?;
-    let settings = kernel::ensure_sysctls(machine, plan.sysctls.iter())?;
-    let mut changes = changes.and(settings).and(ensure_memory(machine, plan).await?);
-    for (file, policy) in &plan.kubelet_states {
-        let ensured = kubelet_state::ensure_state(machine, file, policy)?;
-        changes.add(ensured, || format!("{}, of another policy, is gone", file.display()));
-    }
+    let mut changes = ensure_files(machine, plan).await?;
+    // Before the settings: its rules bring the kernel's modules, whose settings are among them
+    // (`net.netfilter.nf_conntrack_max`), and nothing is forwarded that is not filtered.
     if let Some(wanted) = &plan.packet_filter {
         let filter = Filter::default().ensure(machine, wanted).await?;
         changes.add(filter, || Change::FilterReplaced.to_string());
+    }
+    let settings = kernel::ensure_sysctls(machine, plan.sysctls.iter())?;
+    let mut changes = changes.and(settings).and(ensure_memory(machine, plan).await?);
+    for (file, policy) in &plan.kubelet_states {
+        let ensured = kubelet_state::ensure_state(machine, file, policy.as_deref())?;
+        changes.add(ensured, || format!("{}, which was void, is gone", file.display()));
     }
     match &plan.network {
         Some(network) => Ok(changes.and(ensure_network(machine, network).await?)),

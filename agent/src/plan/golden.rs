@@ -107,6 +107,7 @@ fn summary(plan: &HostPlan) -> String {
     }
     let _ = writeln!(text, "swap   {}", if plan.swap_off { "off" } else { "as it is" });
     for (file, policy) in &plan.kubelet_states {
+        let policy = policy.as_deref().unwrap_or("any");
         let _ = writeln!(text, "state  {} of policy {policy}", file.display());
     }
     for program in &plan.programs {

@@ -10,12 +10,11 @@ use crate::facts::Facts;
 
 use super::HostPlan;
 
-/// Where kubelet keeps what it assigned by a policy, the field of its configuration that names the
-/// policy, and the one that it has by itself. It does not start with another policy's file
-/// ("Changing the CPU Manager Policy", "Memory Manager" in the Kubernetes documentation).
-const STATES: [(&str, &str, &str); 2] = [
-    ("/var/lib/kubelet/cpu_manager_state", "cpuManagerPolicy", "none"),
-    ("/var/lib/kubelet/memory_manager_state", "memoryManagerPolicy", "None"),
+/// Where kubelet keeps what it assigned by a policy, and the field of its configuration that names the
+/// policy ("Changing the CPU Manager Policy", "Memory Manager" in the Kubernetes documentation).
+const STATES: [(&str, &str); 2] = [
+    ("/var/lib/kubelet/cpu_manager_state", "cpuManagerPolicy"),
+    ("/var/lib/kubelet/memory_manager_state", "memoryManagerPolicy"),
 ];
 
 pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
@@ -26,10 +25,12 @@ pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
     plan.sysctls.extend(settings.map(|(name, value)| (name.clone(), value.clone())));
     if !facts.host.container {
         plan.hugepages.extend(&host.hugepages);
-        plan.swap_off = host.swap == Swap::Off;
+        let overrides = &config.kubelet.overrides;
+        let kubelet_takes_it = overrides.get("failSwapOn") == Some(&Value::Bool(false));
+        plan.swap_off = host.swap == Swap::Off && !kubelet_takes_it;
     }
-    for (file, field, usual) in STATES {
-        let policy = config.kubelet.overrides.get(field).and_then(Value::as_str).unwrap_or(usual);
-        plan.kubelet_states.insert(PathBuf::from(file), policy.to_owned());
+    for (file, field) in STATES {
+        let policy = config.kubelet.overrides.get(field).and_then(Value::as_str);
+        plan.kubelet_states.insert(PathBuf::from(file), policy.map(str::to_owned));
     }
 }

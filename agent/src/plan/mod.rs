@@ -88,9 +88,9 @@ pub struct HostPlan {
     pub hugepages: BTreeMap<PageSize, u32>,
     /// Nothing is swapped out.
     pub swap_off: bool,
-    /// Files in which kubelet remembers what it assigned, and the policy that they are of, if they are
-    /// there.
-    pub kubelet_states: BTreeMap<PathBuf, String>,
+    /// Files in which kubelet remembers what it assigned, each with the policy that it is to be of, where
+    /// that is known.
+    pub kubelet_states: BTreeMap<PathBuf, Option<String>>,
     /// The whole table; without one, nothing is said of nftables.
     pub packet_filter: Option<PacketFilter>,
     /// All of it; without one, nothing is said of routes and rules.

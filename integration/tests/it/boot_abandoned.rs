@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration::region::call::Service;
+use integration::region::call::{Service, ServiceError};
 use integration::region::{Fault, Rule};
 use windlass::boot::abandon;
 use windlass::cli::{Failure, Started};
@@ -65,6 +65,23 @@ async fn an_auto_scaling_that_is_away_is_a_failure_that_another_try_cures() {
     tokio::time::sleep(Duration::from_secs(30)).await;
     scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
     assert_eq!(scene.lifecycle(), None);
+}
+
+/// Its boot failed over and over at the last step alone.
+#[tokio::test]
+async fn a_ready_node_whose_group_was_never_told_is_not_given_up() {
+    let cluster = Cluster::new(Setting::default()).await;
+    let scene = &cluster.scene;
+    scene.region.faults().add(Rule::always(Fault::Refuse(denied())).service(Service::AutoScaling));
+    let (said, code) = scene.failure().await;
+    assert_eq!((code, scene.lifecycle()), (1, Some("Pending:Wait")), "{said}");
+    scene.region.faults().clear();
+    scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    assert_eq!(scene.lifecycle(), Some("InService"));
+}
+
+fn denied() -> ServiceError {
+    ServiceError::new(403, "AccessDenied", "Refused by a rule of this test.")
 }
 
 #[tokio::test]

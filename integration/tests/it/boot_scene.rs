@@ -71,6 +71,8 @@ pub struct Setting {
     pub credentials_delay: Duration,
     /// The instance is in the group's warm pool, and none is in service.
     pub pool: Option<PoolState>,
+    /// The configuration names the group's launch hook.
+    pub launch_hook: bool,
     /// An action that the shipped policies allow, and those of this scene do not.
     pub forbidden: Option<&'static str>,
 }
@@ -98,6 +100,7 @@ impl Default for Setting {
             deadline: "15m",
             credentials_delay: Duration::ZERO,
             pool: None,
+            launch_hook: true,
             forbidden: None,
         }
     }
@@ -404,7 +407,7 @@ instance_profile = "{profile}"
 role = "{role}"
 
 [hooks]
-launch = "{HOOK}"
+{launch}
 termination = "{LEAVES_HOOK}"
 
 [boot]
@@ -413,6 +416,7 @@ deadline = "{deadline}"
         api = setting.api,
         certificate = authority.certificate_pem(),
         deadline = setting.deadline,
+        launch = if setting.launch_hook { format!("launch = \"{HOOK}\"") } else { String::new() },
     )
 }
 

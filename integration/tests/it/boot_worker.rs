@@ -126,15 +126,27 @@ async fn the_report_says_what_each_step_did_and_every_call() {
 }
 
 #[tokio::test]
-async fn a_role_that_could_not_complete_the_termination_hook_is_named_at_the_boot() {
-    let forbidden = Some("autoscaling:RecordLifecycleActionHeartbeat");
-    let cluster = Cluster::new(Setting { forbidden, ..Setting::default() }).await;
-    cluster.scene.boot().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
-    let notes = cluster.scene.report().notes.join("\n");
-    let wanted = "this instance will not be able to complete its termination hook: \
-                  autoscaling:RecordLifecycleActionHeartbeat for hook `windlass-permission-check`";
-    assert!(notes.starts_with(wanted), "{notes}");
-    assert!(notes.ends_with("hint: `windlass cluster policy worker` prints what the role needs"));
+async fn a_role_that_lacks_what_a_termination_hook_takes_is_named_at_the_boot() {
+    for (action, what) in [
+        (
+            "autoscaling:RecordLifecycleActionHeartbeat",
+            "hold its termination hook up while pods leave",
+        ),
+        ("autoscaling:CompleteLifecycleAction", "complete its termination hook"),
+    ] {
+        // A launch hook would have failed already.
+        let setting = Setting { forbidden: Some(action), launch_hook: false, ..Setting::default() };
+        let cluster = Cluster::new(setting).await;
+        cluster.scene.boot().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+        let notes = cluster.scene.report().notes.join("\n");
+        let wanted = format!(
+            "this instance will not be able to {what}: {action} for hook `windlass-permission-check`"
+        );
+        assert!(notes.starts_with(&wanted), "{notes}");
+        assert!(
+            notes.ends_with("hint: `windlass cluster policy worker` prints what the role needs")
+        );
+    }
 }
 
 #[tokio::test]

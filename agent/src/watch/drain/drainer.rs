@@ -73,7 +73,11 @@ impl Drainer {
         let node = basis.node_name();
         let time = OffsetDateTime::from(wire.time.now());
         let (journal, left) = Journal::open(machine, &instance.id, time)?;
-        let (unknown, leaving) = (left.is_none(), left.unwrap_or_default());
+        // A cordon of ours that no journal knows of is given back.
+        let leaving = match left {
+            Some(leaving) => leaving,
+            None => Leaving::returning(journal.now()?),
+        };
         let role = SharedCredentialsProvider::new(RoleCredentials::new(imds.clone()));
         let sdk = wire.instance(&instance.region, role).await;
         let hook = hook_of(config.hooks.termination.as_deref(), instance, &sdk);
@@ -105,11 +109,6 @@ impl Drainer {
             kept: Instant::now(),
             goes_down: false,
         };
-        // A cordon of ours that no journal knows of is given back.
-        if unknown {
-            let cluster = drainer.engine.cluster.clone();
-            drainer.engine.begin(async move { Observation::Uncordoned(cluster.uncordon().await) });
-        }
         Ok(drainer)
     }
 

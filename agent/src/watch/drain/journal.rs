@@ -210,7 +210,6 @@ fn put_aside(machine: &Machine) -> impl fmt::Display {
 mod tests {
     use super::*;
     use crate::converge::files::tests::Scratch;
-    use crate::watch::drain::attempt::Attempt;
     use time::macros::datetime;
 
     const NOON: OffsetDateTime = datetime!(2026-11-26 12:00 UTC);
@@ -220,8 +219,7 @@ mod tests {
     }
 
     fn returning() -> Leaving {
-        let uncordon = Attempt::due(Moment::after_boot(Duration::ZERO));
-        Leaving { state: State::Returning { uncordon }, ..Leaving::default() }
+        Leaving::returning(Moment::after_boot(Duration::ZERO))
     }
 
     fn left(machine: &Machine) -> Option<Leaving> {

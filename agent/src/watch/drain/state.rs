@@ -199,9 +199,16 @@ impl Leaving {
         matches!(self.state, State::Left { .. }) && self.events.iter().any(running)
     }
 
-    /// In another boot of the kernel. The machine may have been stopped in the warm pool, served again
-    /// since, and be on its way back: that is another action of the hook, under the same name.
+    /// Nothing is announced, and what was done to the Node is taken back, if anything was.
+    pub(super) fn returning(now: Moment) -> Self {
+        Self { state: State::Returning { uncordon: Attempt::due(now) }, ..Self::default() }
+    }
+
+    /// In another boot of the kernel. A shutdown is over by that. The machine may have been stopped in the
+    /// warm pool, served again since, and be on its way back: that is another action of the hook, under
+    /// the same name.
     pub(super) fn in_another_boot(mut self) -> Self {
+        self.events.retain(|event| event.announced.id.kind != Kind::Shutdown);
         let pool = |event: &&mut Event| event.announced.id.kind == Kind::WarmPool;
         self.events.iter_mut().filter(pool).for_each(|event| event.hook = None);
         self

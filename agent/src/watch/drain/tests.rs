@@ -274,6 +274,13 @@ fn a_shutdown_waits_for_the_drain_and_a_node_that_is_empty_already_goes_down_at_
     story.gone("a");
     assert!(story.leaving.is_ready_for(Kind::Shutdown));
 
+    // The machine comes up again.
+    story.leaving = story.leaving.resumed(story.now).in_another_boot();
+    assert!(!story.leaving.is_ready_for(Kind::Shutdown));
+    assert_eq!(story.stands(&[]), [Effect::Uncordon]);
+    story.observe(Observation::Uncordoned(NodeAnswer::Done));
+    assert_eq!(story.leaving, Leaving::default());
+
     let (mut story, _) = Story::draining(&[spot(125)], &[]);
     story.now = at(118);
     assert_eq!(story.stands(&[spot(125), shutdown(148)]), []);
