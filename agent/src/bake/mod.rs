@@ -16,6 +16,7 @@ mod download;
 mod elf;
 mod fetch;
 mod inventory;
+mod names;
 mod places;
 mod plan;
 mod progress;

@@ -16,6 +16,7 @@ use tokio::process::Command;
 
 use super::daemon::Daemon;
 use super::elf::Architecture;
+use super::names::Named;
 use super::staging::Staging;
 use super::tree::Tree;
 
@@ -51,7 +52,7 @@ pub struct Staged {
     beside: PathBuf,
     /// Name → digest, of all images in the store.
     pub images: BTreeMap<String, String>,
-    /// The images that each archive brought.
+    /// The images that each archive has, whether the store had them before or not.
     pub of_archive: BTreeMap<String, Vec<String>>,
 }
 
@@ -109,13 +110,16 @@ async fn fill(
     let mut of_archive = BTreeMap::new();
     let mut images = listed(&daemon).await?;
     for archive in archives {
+        // One that is packed in another way is containerd's to read; what it changes is seen.
+        let named = Named::read(&archive.path).unwrap_or_default();
         let path = archive.path.display().to_string();
         let imported = daemon.ctr(&["images", "import", &path]).await;
         imported.with_context(|| format!("loading the images of `{}`", archive.name))?;
         let after = listed(&daemon).await?;
-        let new = brought(&archive.name, &images, &after, of_archive.values().flatten())?;
-        ensure!(!new.is_empty(), "the archive `{}` brought no image by name", archive.name);
-        of_archive.insert(archive.name.clone(), new);
+        let of_others = of_archive.values().flatten();
+        let brought = brought(&archive.name, &named, &images, &after, of_others)?;
+        ensure!(!brought.is_empty(), "the archive `{}` brought no image by name", archive.name);
+        of_archive.insert(archive.name.clone(), brought);
         images = after;
     }
     for name in of_archive.values().flatten() {
@@ -140,22 +144,29 @@ async fn listed(daemon: &Daemon<'_>) -> anyhow::Result<BTreeMap<String, String>>
     Ok(text.lines().skip(1).filter_map(row).collect())
 }
 
-/// The names that an import added or changed.
+/// The names that an import added or changed, and those of the archive that were there before: of a
+/// bake that was interrupted, of the base image, of the same archive by another name.
 fn brought<'a>(
     archive: &str,
+    named: &Named,
     before: &BTreeMap<String, String>,
     after: &BTreeMap<String, String>,
     of_others: impl Iterator<Item = &'a String>,
 ) -> anyhow::Result<Vec<String>> {
-    let changed = after.iter().filter(|(name, digest)| before.get(*name) != Some(digest));
-    let new: Vec<String> = changed.map(|(name, _)| name.clone()).collect();
     let of_others: BTreeSet<&String> = of_others.collect();
-    if let Some(twice) = new.iter().find(|name| of_others.contains(name)) {
-        bail!(
-            "the archive `{archive}` has another `{twice}` than one before it: two versions of one image"
-        );
+    let mut brought = Vec::new();
+    for (name, digest) in after {
+        let changed = before.get(name) != Some(digest);
+        if changed && of_others.contains(name) {
+            bail!(
+                "the archive `{archive}` has another `{name}` than one before it: two versions of one image"
+            );
+        }
+        if changed || named.has(name, digest) {
+            brought.push(name.clone());
+        }
     }
-    Ok(new)
+    Ok(brought)
 }
 
 /// A copy in which an import changes nothing of the original: files are links, since containerd
@@ -236,6 +247,7 @@ fn remove(path: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tree::tests::bare;
     use super::*;
 
     fn images(of: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -247,13 +259,33 @@ mod tests {
         let before = images(&[("a:1", "sha256:1"), ("b:1", "sha256:2")]);
         let after = images(&[("a:1", "sha256:9"), ("b:1", "sha256:2"), ("c:1", "sha256:3")]);
         let none = Vec::new();
-        let new = brought("one", &before, &after, none.iter()).expect("new ones");
+        let unknown = Named::default();
+        let new = brought("one", &unknown, &before, &after, none.iter()).expect("new ones");
         assert_eq!(new, ["a:1", "c:1"]);
         let others = ["a:1".to_owned()];
-        let error = brought("two", &before, &after, others.iter()).expect_err("twice");
+        let error = brought("two", &unknown, &before, &after, others.iter()).expect_err("twice");
         assert_eq!(
             error.to_string(),
             "the archive `two` has another `a:1` than one before it: two versions of one image"
         );
+    }
+
+    #[test]
+    fn an_archive_brought_what_the_store_had_before() {
+        let (_scratch, tree) = bare("store-again");
+        let index = br#"{"manifests": [{"digest": "sha256:1",
+            "annotations": {"io.containerd.image.name": "a:1"}}]}"#;
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(index.len() as u64);
+        builder.append_data(&mut header, "index.json", &index[..]).expect("appended");
+        let path = tree.root().join("archive");
+        fs::write(&path, builder.into_inner().expect("a tar")).expect("written");
+        let named = Named::read(&path).expect("an archive");
+        let there = images(&[("a:1", "sha256:1"), ("b:1", "sha256:2")]);
+        // Another archive may have the very same image.
+        let others = ["a:1".to_owned()];
+        let found = brought("again", &named, &there, &there, others.iter()).expect("no other");
+        assert_eq!(found, ["a:1"]);
     }
 }
