@@ -41,10 +41,11 @@ chmod 0755 windlass
 # the image's business (as it comes, it only logs); labels that are right cost nothing where it does not.
 if [ "$ID" = amzn ]; then
     semodule --install selinux/windlass.cil
-    restorecon -R -F /usr/local/bin /usr/libexec /opt /etc /var/lib /usr/share/windlass
+    restorecon -R -F /usr/local/bin /usr/libexec /opt /etc /var/lib
 fi
 
 cd /
 rm -rf "$folder"
-# Everything that would keep this image from booting, at once; any of it fails the build.
-windlass bake --check
+# Everything that would keep this image from booting, at once; any of it fails the build. By its path: sudo
+# of Amazon Linux does not look in /usr/local/bin.
+/usr/local/bin/windlass bake --check
