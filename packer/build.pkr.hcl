@@ -39,7 +39,17 @@ build {
   provisioner "shell" {
     inline = ["mkdir -p ${local.folder}"]
   }
-  # The program first: bake.toml need not name it.
+  # bake.toml with the files beside it.
+  provisioner "file" {
+    source      = "${dirname(abspath(var.bake))}/"
+    destination = "${local.folder}"
+  }
+  provisioner "file" {
+    source      = "${path.root}/../selinux"
+    destination = "${local.folder}"
+  }
+  # bake.toml need not name the program. It comes last: one that happens to lie beside bake.toml is not what
+  # bakes.
   provisioner "file" {
     only        = ["amazon-ebs.amd64", "qemu.vm"]
     source      = var.windlass_amd64
@@ -49,15 +59,6 @@ build {
     only        = ["amazon-ebs.arm64"]
     source      = var.windlass_arm64
     destination = "${local.folder}/windlass"
-  }
-  # With the files beside it.
-  provisioner "file" {
-    source      = "${dirname(abspath(var.bake))}/"
-    destination = "${local.folder}"
-  }
-  provisioner "file" {
-    source      = "${path.root}/../selinux"
-    destination = "${local.folder}"
   }
   provisioner "shell" {
     script          = "${path.root}/provision.sh"

@@ -16,12 +16,25 @@ fi
 case $ID in
     debian | ubuntu)
         export DEBIAN_FRONTEND=noninteractive
-        apt-get update -q
-        apt-get install -q -y --no-install-recommends \
+        # A node is replaced, not upgraded: by the next image. Nor may they hold a lock now; where no
+        # systemd runs there is nothing to stop.
+        set -- apt-daily.timer apt-daily-upgrade.timer apt-daily.service apt-daily-upgrade.service
+        systemctl stop "$@" || true
+        systemctl mask "$@"
+        # A lock is waited for when packages are installed, but not when their lists are fetched; nor is
+        # a list that could not be fetched an error unless told so.
+        tries=1
+        until apt-get update -q -o APT::Update::Error-Mode=any; do
+            if [ "$tries" -eq 6 ]; then
+                echo "package lists cannot be fetched, tried $tries times" >&2
+                exit 1
+            fi
+            tries=$((tries + 1))
+            sleep 10
+        done
+        apt-get install -q -y --no-install-recommends -o DPkg::Lock::Timeout=300 \
             apparmor ca-certificates chrony conntrack iproute2 kmod nftables
         apt-get clean
-        # A node is replaced, not upgraded: by the next image.
-        systemctl mask apt-daily.timer apt-daily-upgrade.timer
         ;;
     amzn)
         dnf install -q -y ca-certificates chrony conntrack-tools container-selinux iproute kmod nftables
