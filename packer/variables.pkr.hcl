@@ -81,7 +81,8 @@ locals {
   bake_text = file(var.bake)
   # The first thing in quotes after the first `kubernetes =`: Packer reads no TOML.
   kubernetes = split("\"", split("kubernetes =", local.bake_text)[1])[1]
-  # Each part of the image is in bake.toml with its SHA-256, so this one digest names them all.
+  # What is downloaded is in bake.toml with its SHA-256, so this one digest names all of it. Packer has no
+  # function for the digest of a program's file: image.json has those of the builder's own files.
   bake_sha256 = sha256(local.bake_text)
   started     = formatdate("YYYYMMDD-hhmmss", timestamp())
 
