@@ -8,8 +8,7 @@ pub(super) fn check(examination: &mut Examination<'_>) {
     let swaps = lines.filter(|line| line.split_whitespace().nth(2) == Some("swap"));
     let swaps: Vec<String> = swaps.map(|line| line.trim().to_owned()).collect();
     for line in swaps {
-        let hint = "take it out, or set `failSwapOn = false` and `memorySwap` under [kubelet.overrides] \
-                    of the cluster's configuration";
+        let hint = "take it out, or say `swap = \"limited\"` under [host] in cluster.toml";
         examination.problem(format!("/etc/fstab has swap: `{line}`"), hint);
     }
     for folder in ["/etc/systemd/system", "/usr/lib/systemd/system"] {
