@@ -125,8 +125,12 @@ fn has_members(tree: &Tree, listed: &Listed, members: &Members) -> bool {
 
 /// Whether a program is there as it would be installed.
 pub fn is_installed(tree: &Tree, to: &Path, sha256: &Sha256Hex) -> bool {
-    let path = tree.place(to);
-    let Ok(metadata) = fs::symlink_metadata(&path) else { return false };
-    let same = metadata.is_file() && metadata.permissions().mode() & 0o7777 == MODE;
-    same && digest::of_file(&path).is_ok_and(|found| found.sha256 == *sha256)
+    let same = || digest::of_file(&tree.place(to)).is_ok_and(|found| found.sha256 == *sha256);
+    is_program(tree, to) && same()
+}
+
+/// Whether a file, and no link, is there that may be run as a program that is installed.
+pub fn is_program(tree: &Tree, to: &Path) -> bool {
+    let metadata = fs::symlink_metadata(tree.place(to));
+    metadata.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o7777 == MODE)
 }

@@ -8,6 +8,7 @@ mod network;
 mod programs;
 mod remains;
 mod services;
+mod settings;
 mod swap;
 mod systemd;
 mod versions;
@@ -59,10 +60,11 @@ pub struct Examination<'a> {
 type Check = fn(&mut Examination<'_>);
 
 /// Each idea of what an image should be.
-const CHECKS: [(&str, Check); 10] = [
+const CHECKS: [(&str, Check); 11] = [
     ("programs", programs::check),
     ("kernel", kernel::check),
     ("services", services::check),
+    ("settings", settings::check),
     ("versions", versions::check),
     ("systemd", systemd::check),
     ("network", network::check),

@@ -2,7 +2,7 @@
 //! files. They are baked with programs that are ELF headers, and then something is wrong with them.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
 use super::super::elf::tests::program;
@@ -272,4 +272,31 @@ async fn a_file_from_the_future_is_found() {
     file.set_modified(std::time::SystemTime::now() + hour).expect("set");
     let [said] = &image.found()[..] else { panic!("one: {:?}", image.found()) };
     assert!(said.starts_with("clock: /etc/windlass/image.json is 359"), "{said}");
+}
+
+#[tokio::test]
+async fn settings_that_are_missing_and_programs_that_cannot_be_run_are_found() {
+    let image = Sound::new("check-settings", Base::Debian).await;
+    fs::remove_dir(image.place("/etc/cni/net.d")).expect("it was there");
+    image.remove("/etc/sysctl.d/90-windlass.conf");
+    image.write(
+        "/etc/containerd/config.toml",
+        "version = 2\n[plugins.\"io.containerd.cri.v1.images\".registry]\nconfig_path = \"\"\n",
+    );
+    let plain = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(image.place("/usr/local/bin/runc"), plain).expect("set");
+    let wanted = [
+        "programs: /usr/local/bin/runc is no file of the mode 755, as it was baked",
+        "settings: there is no folder /etc/cni/net.d",
+        "settings: /etc/sysctl.d/90-windlass.conf is missing",
+        "settings: /etc/containerd/config.toml has version 2, wanted version 3",
+        "settings: /etc/containerd/config.toml does not say `pinned_images.sandbox` of \
+         io.containerd.cri.v1.images",
+        "settings: /etc/containerd/config.toml does not say `registry.config_path` of \
+         io.containerd.cri.v1.images",
+    ];
+    assert_eq!(image.found(), wanted);
+    image.remove("/etc/containerd/config.toml");
+    let found = image.found();
+    assert!(found.contains(&"settings: /etc/containerd/config.toml is missing".to_owned()));
 }
