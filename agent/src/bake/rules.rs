@@ -18,6 +18,10 @@ pub enum What {
     Empty(&'static [&'static str]),
     /// The files below these folders; the folders stay, with their owners.
     FilesBelow(&'static [&'static str]),
+    /// Files that hold a secret, by what is in them.
+    Holding(&'static [&'static str]),
+    /// Files, and no links, which stay.
+    Files(&'static [&'static str]),
 }
 
 /// How bad it would be.
@@ -32,13 +36,13 @@ pub enum Kind {
 }
 
 use Kind::{Identity, Leftover, Secret};
-use What::{Empty, FilesBelow, Gone};
+use What::{Empty, Files, FilesBelow, Gone, Holding};
 
 /// All rules.
 ///
 /// Source: "Building Images Safely" (systemd documentation) for what is a machine's own; "Guidelines
 /// for shared Linux AMIs" (Amazon EC2 User Guide) for what lets somebody in.
-pub const RULES: [Rule; 15] = [
+pub const RULES: [Rule; 18] = [
     Rule {
         what: Gone(&["/etc/ssh/ssh_host_*"]),
         why: "every instance would have the same host keys; cloud-init or sshd's unit makes new ones",
@@ -56,7 +60,23 @@ pub const RULES: [Rule; 15] = [
         kind: Secret,
     },
     Rule {
-        what: Gone(&["/root/.aws", "/home/*/.aws", "/root/.docker/config.json"]),
+        what: Holding(&["/root/.ssh/*", "/home/*/.ssh/*"]),
+        why: "a private key of the builder's by another name",
+        kind: Secret,
+    },
+    Rule {
+        what: Gone(&[
+            "/root/.aws",
+            "/home/*/.aws",
+            "/root/.docker/config.json",
+            "/home/*/.docker/config.json",
+            "/root/.netrc",
+            "/home/*/.netrc",
+            "/root/.git-credentials",
+            "/home/*/.git-credentials",
+            "/root/.kube/config",
+            "/home/*/.kube/config",
+        ]),
         why: "credentials of the builder's; an instance has those of its role",
         kind: Secret,
     },
@@ -68,14 +88,29 @@ pub const RULES: [Rule; 15] = [
             "/etc/kubernetes/*.kubeconfig",
             "/etc/kubernetes/kubelet.conf",
             "/etc/kubernetes/bootstrap-kubelet.conf",
+            "/etc/kubernetes/admin.conf",
+            "/etc/kubernetes/super-admin.conf",
+            "/etc/kubernetes/controller-manager.conf",
+            "/etc/kubernetes/scheduler.conf",
         ]),
         why: "keys, certificates and state of the node that the builder was; a boot makes an \
               instance's own",
         kind: Secret,
     },
     Rule {
+        what: Holding(&["/etc/kubernetes/*.conf"]),
+        why: "a kubeconfig with a key; a boot makes an instance's own",
+        kind: Secret,
+    },
+    Rule {
         what: Empty(&["/etc/machine-id"]),
         why: "systemd makes one at the first boot of each instance, where the file is empty",
+        kind: Identity,
+    },
+    Rule {
+        what: Files(&["/var/lib/dbus/machine-id"]),
+        why: "D-Bus' copy of the machine id, from which systemd would take it again; a link to \
+              /etc/machine-id stays",
         kind: Identity,
     },
     Rule {

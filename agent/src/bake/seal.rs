@@ -6,10 +6,16 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-use super::rules::What::{Empty, FilesBelow, Gone};
+use super::rules::What::{Empty, Files, FilesBelow, Gone, Holding};
 use super::rules::{RULES, Rule};
 use super::tree::Tree;
 use crate::converge::Changes;
+
+/// What holds a secret is shorter.
+const LIMIT_BYTES: u64 = 64 * 1024;
+
+/// What a file has that holds one: a key of any kind in PEM, of AWS, of a kubeconfig.
+const SECRETS: [&[u8]; 3] = [b"PRIVATE KEY-----", b"aws_secret_access_key", b"client-key-data"];
 
 /// What an image has that a rule says it must not have: paths of the image.
 pub fn left(tree: &Tree, rule: &Rule) -> Vec<PathBuf> {
@@ -27,7 +33,30 @@ pub fn left(tree: &Tree, rule: &Rule) -> Vec<PathBuf> {
             folders.iter().for_each(|folder| files_below(tree, Path::new(folder), &mut found));
             found
         }
+        Holding(patterns) => {
+            let found = patterns.iter().flat_map(|pattern| matching(tree, pattern));
+            found.filter(|path| holds_secret(tree, path)).collect()
+        }
+        Files(paths) => {
+            let is_file = |path: &PathBuf| {
+                fs::symlink_metadata(tree.place(path)).is_ok_and(|metadata| metadata.is_file())
+            };
+            paths.iter().map(PathBuf::from).filter(is_file).collect()
+        }
     }
+}
+
+/// Whether a file of the image, and no link, has a key in it.
+pub fn holds_secret(tree: &Tree, path: &Path) -> bool {
+    let place = tree.place(path);
+    let small = fs::symlink_metadata(&place)
+        .is_ok_and(|metadata| metadata.is_file() && metadata.len() <= LIMIT_BYTES);
+    if !small {
+        return false;
+    }
+    let contents = fs::read(&place).unwrap_or_default();
+    let has = |words: &[u8]| contents.windows(words.len()).any(|window| window == words);
+    SECRETS.into_iter().any(has)
 }
 
 /// # Errors
@@ -126,13 +155,21 @@ mod tests {
     use super::*;
 
     /// One file that each rule is about, as Debian, Ubuntu and Amazon Linux have them.
-    const LEFT: [&str; 22] = [
+    const LEFT: [&str; 30] = [
         "/etc/ssh/ssh_host_ed25519_key",
         "/etc/ssh/ssh_host_ed25519_key.pub",
         "/root/.ssh/authorized_keys",
         "/home/ec2-user/.ssh/authorized_keys",
         "/home/ubuntu/.ssh/id_ed25519",
         "/root/.aws/credentials",
+        "/home/ubuntu/.docker/config.json",
+        "/home/ubuntu/.netrc",
+        "/root/.git-credentials",
+        "/home/admin/.kube/config",
+        "/home/admin/.ssh/deploy",
+        "/etc/kubernetes/super-admin.conf",
+        "/etc/kubernetes/other.conf",
+        "/var/lib/dbus/machine-id",
         "/var/lib/windlass/node.key",
         "/var/lib/kubelet/pki/kubelet-client-current.pem",
         "/etc/kubernetes/kubelet.kubeconfig",
@@ -155,13 +192,20 @@ mod tests {
     fn what_must_not_be_in_an_image_is_gone_and_all_else_stays() {
         let (_scratch, tree) = bare("seal");
         for path in LEFT {
-            write(&tree.root().join(&path[1..]), b"left");
+            let contents: &[u8] = match path {
+                "/home/admin/.ssh/deploy" => b"-----BEGIN OPENSSH PRIVATE KEY-----\n",
+                "/etc/kubernetes/other.conf" => b"users:\n- user:\n    client-key-data: LS0=\n",
+                _ => b"left",
+            };
+            write(&tree.root().join(&path[1..]), contents);
         }
         let stay = [
             "/etc/ssh/sshd_config",
             "/etc/kubernetes/manifests/extra.yaml",
             "/root/.bashrc",
             "/home/admin/.ssh/config",
+            "/home/admin/.kube/cache",
+            "/etc/kubernetes/resolv.conf",
             "/var/lib/systemd/timers",
         ];
         for path in stay {
@@ -197,9 +241,12 @@ mod tests {
         let link = |target: &str, at: &str| symlink(target, tree.root().join(at)).expect("a link");
         link("/data/keys", "root/.ssh/authorized_keys");
         link("/data", "var/log/elsewhere");
+        fs::create_dir_all(tree.root().join("var/lib/dbus")).expect("a folder");
+        link("/etc/machine-id", "var/lib/dbus/machine-id");
         seal(&tree).expect("sealed");
         assert!(!tree.place("/root/.ssh/authorized_keys").is_symlink());
         assert!(!tree.place("/var/log/elsewhere").is_symlink());
+        assert!(tree.place("/var/lib/dbus/machine-id").is_symlink());
         assert_eq!(fs::read(tree.path("/data/keys")).expect("there"), b"keys");
         assert_eq!(fs::read(tree.path("/data/log")).expect("there"), b"log");
     }

@@ -11,9 +11,6 @@ use super::Examination;
 /// Where a key would be looked for. What is below them is small.
 const FOLDERS: [&str; 4] = ["/etc/kubernetes", "/etc/windlass", "/etc/containerd", "/root"];
 
-/// A key is shorter.
-const LIMIT_BYTES: u64 = 64 * 1024;
-
 pub(super) fn check(examination: &mut Examination<'_>) {
     for rule in &RULES {
         let left = seal::left(examination.tree, rule);
@@ -49,12 +46,8 @@ fn find_keys(examination: &Examination<'_>, folder: &Path, found: &mut Vec<PathB
         let Ok(metadata) = fs::symlink_metadata(&place) else { continue };
         if metadata.is_dir() {
             find_keys(examination, &path, found);
-        } else if metadata.is_file() && metadata.len() <= LIMIT_BYTES {
-            let text = fs::read(&place).unwrap_or_default();
-            let has = |words: &[u8]| text.windows(words.len()).any(|window| window == words);
-            if has(b"PRIVATE KEY-----") || has(b"aws_secret_access_key") {
-                found.push(path);
-            }
+        } else if seal::holds_secret(examination.tree, &path) {
+            found.push(path);
         }
     }
 }

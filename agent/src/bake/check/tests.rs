@@ -300,3 +300,19 @@ async fn settings_that_are_missing_and_programs_that_cannot_be_run_are_found() {
     let found = image.found();
     assert!(found.contains(&"settings: /etc/containerd/config.toml is missing".to_owned()));
 }
+
+#[tokio::test]
+async fn secrets_of_the_builder_and_a_copy_of_its_machine_id_are_found() {
+    let image = Sound::new("check-secrets", Base::Debian).await;
+    image.write("/home/admin/.netrc", "machine example.test");
+    image.write("/home/admin/.ssh/deploy", "-----BEGIN OPENSSH PRIVATE KEY-----\n");
+    image.write("/etc/windlass/extra/kubeconfig", "client-key-data: LS0=\n");
+    image.write("/var/lib/dbus/machine-id", "0123456789abcdef0123456789abcdef\n");
+    let wanted = [
+        "remains: /home/admin/.ssh/deploy should not be in an image",
+        "remains: /home/admin/.netrc should not be in an image",
+        "remains: /var/lib/dbus/machine-id should not be in an image",
+        "remains: /etc/windlass/extra/kubeconfig holds a private key",
+    ];
+    assert_eq!(image.found(), wanted);
+}
