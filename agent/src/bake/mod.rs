@@ -69,7 +69,11 @@ pub async fn bake(
     if !options.keep_identity {
         seal::ensure_possible(tree)?;
     }
-    let before = Inventory::read(tree)?;
+    let before = Inventory::read(tree).unwrap_or_else(|error| {
+        // What is there is found out anew, and image.json written anew.
+        tracing::warn!("{error:#}; baking as if there were none");
+        None
+    });
     let plan = Plan::new(description, tree, before.as_ref())?;
     let staging = Staging::open(tree)?;
     let staged = stage(tree, &staging, description, &plan, options).await;

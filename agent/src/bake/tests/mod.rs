@@ -343,3 +343,14 @@ async fn a_bake_that_fails_removes_nothing_and_one_that_succeeds_seals() {
     assert!(bake(&bench.tree, &description, &options).await.expect("baked").is_empty());
     assert!(key.exists());
 }
+
+#[tokio::test]
+async fn an_image_json_that_cannot_be_read_is_written_anew() {
+    let bench = Bench::new("bake-unreadable").with_file("kubelet", &native("a kubelet"));
+    bench.bake().await.expect("baked");
+    let whole = bench.everything();
+    fs::write(bench.tree.path(IMAGE), "{").expect("cut");
+    let changes = bench.bake().await.expect("baked");
+    assert_eq!(changes.0, [IMAGE]);
+    assert_eq!(bench.everything(), whole);
+}
