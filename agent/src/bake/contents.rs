@@ -9,9 +9,9 @@ use anyhow::{Context, anyhow, bail, ensure};
 
 use super::archive;
 use super::elf::Program;
-use super::inventory::{Kind, Listed};
+use super::inventory::{Inventory, Kind, Listed};
 use super::places;
-use super::plan::{MODE, Plan};
+use super::plan::{MODE, Plan, is_installed};
 use super::staging::Staging;
 use super::tree::Tree;
 use crate::converge::files::replace;
@@ -51,6 +51,7 @@ impl Contents {
                     let path = staging.complete(&digested.sha256);
                     let taken = archive::unpack(staging, &part.name, &path, &step.what.members)?;
                     let mut listed = Listed::new(Kind::Archive, part, digested);
+                    listed.members = step.what.members.listed().cloned();
                     listed.files =
                         taken.into_iter().map(|one| (one.to, one.digested.sha256)).collect();
                     listed
@@ -114,6 +115,20 @@ impl Contents {
             })?;
         }
         Ok(self.install.keys().map(|to| to.display().to_string()).collect())
+    }
+
+    /// Removes what an earlier bake put there and this one would not, and says what. A file that
+    /// lies elsewhere, or that is no longer what was put there, is somebody else's.
+    pub fn remove_former(&self, tree: &Tree, before: &Inventory) -> anyhow::Result<Vec<String>> {
+        let mut removed = Vec::new();
+        for (to, sha256) in before.files() {
+            if self.owner(to).is_none() && places::is_in_one(to) && is_installed(tree, to, sha256) {
+                let place = tree.place(to);
+                fs::remove_file(&place).with_context(|| format!("removing {}", place.display()))?;
+                removed.push(format!("removed {}", to.display()));
+            }
+        }
+        Ok(removed)
     }
 }
 

@@ -79,6 +79,16 @@ pub enum Members {
     Listed(BTreeMap<String, PathBuf>),
 }
 
+impl Members {
+    /// Those named, if any are.
+    pub fn listed(&self) -> Option<&BTreeMap<String, PathBuf>> {
+        match self {
+            Self::Known => None,
+            Self::Listed(members) => Some(members),
+        }
+    }
+}
+
 /// An archive of container images, as `ctr images import` reads it.
 #[derive(Clone, Debug)]
 pub struct Image {

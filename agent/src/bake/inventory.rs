@@ -45,6 +45,9 @@ pub struct Listed {
     pub url: Option<String>,
     pub sha256: Sha256Hex,
     pub bytes: u64,
+    /// What was to be taken of an archive, member by member; not said where `bake.toml` does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<BTreeMap<String, PathBuf>>,
     /// The files of the image that came of it, and what they are.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub files: BTreeMap<PathBuf, Sha256Hex>,
@@ -109,6 +112,7 @@ impl Listed {
             url,
             sha256: digested.sha256.clone(),
             bytes: digested.bytes,
+            members: None,
             files: BTreeMap::new(),
             images: Vec::new(),
         }

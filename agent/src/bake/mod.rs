@@ -85,6 +85,9 @@ pub async fn bake(
 
     // From here on the image changes.
     let mut changes = Changes(contents.install(tree)?);
+    if let Some(before) = &before {
+        changes.0.extend(contents.remove_former(tree, before)?);
+    }
     if let Some(store) = &store {
         store.install(tree, &staging)?;
         changes.0.extend(store.of_archive.values().flatten().map(|name| format!("image {name}")));

@@ -29,3 +29,9 @@ pub fn of(name: &str) -> Option<PathBuf> {
     };
     Some(Path::new(folder).join(name))
 }
+
+/// Whether a file lies where programs conventionally go.
+pub fn is_in_one(path: &Path) -> bool {
+    let folders = [PROGRAMS, PLUGINS, CREDENTIAL_PROVIDER_DIR].map(Path::new);
+    path.parent().is_some_and(|parent| folders.contains(&parent))
+}

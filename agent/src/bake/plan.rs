@@ -110,17 +110,19 @@ fn listed(before: Option<&Inventory>, kind: Kind, part: &Part, wanted: &Wanted) 
     let listed = before?.listed(kind, &part.name)?;
     let same = listed.sha256 == wanted.digested.sha256;
     let now = Listed::new(kind, part, &wanted.digested);
-    same.then(|| Listed { files: listed.files.clone(), images: listed.images.clone(), ..now })
+    same.then(|| Listed {
+        members: listed.members.clone(),
+        files: listed.files.clone(),
+        images: listed.images.clone(),
+        ..now
+    })
 }
 
+/// Whether the image has of an archive what is asked for now: by the same selection, all of it.
 fn has_members(tree: &Tree, listed: &Listed, members: &Members) -> bool {
-    let asked_for = match members {
-        Members::Known => !listed.files.is_empty(),
-        Members::Listed(members) => {
-            members.values().collect::<BTreeSet<_>>() == listed.files.keys().collect()
-        }
-    };
-    asked_for && listed.files.iter().all(|(to, sha256)| is_installed(tree, to, sha256))
+    listed.members.as_ref() == members.listed()
+        && !listed.files.is_empty()
+        && listed.files.iter().all(|(to, sha256)| is_installed(tree, to, sha256))
 }
 
 /// Whether a program is there as it would be installed.

@@ -102,6 +102,7 @@ mod tests {
             url: Some("https://cni.example/cni.tgz".to_owned()),
             sha256: "ab".repeat(32).parse().expect("a digest"),
             bytes: 12,
+            members: None,
             files: [("/opt/cni/bin/bridge".into(), "cd".repeat(32).parse().expect("a digest"))]
                 .into(),
             images: Vec::new(),

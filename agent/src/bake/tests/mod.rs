@@ -345,6 +345,38 @@ async fn a_bake_that_fails_removes_nothing_and_one_that_succeeds_seals() {
 }
 
 #[tokio::test]
+async fn another_selection_is_unpacked_again_and_what_is_no_longer_asked_for_is_removed() {
+    let (bridge, portmap) = (native("bridge"), native("portmap"));
+    let mut bench = Bench::new("bake-selection");
+    let tar = release(&[("bridge", &bridge), ("portmap", &portmap)]);
+    write(&bench.beside.join("cni.tar"), &tar);
+    let before = bench.text.clone();
+    let archive = "[[archive]]\nname = \"cni\"\nfrom = \"cni.tar\"\n";
+    bench.text = format!(
+        "{before}{archive}members = {{ bridge = \"/opt/cni/bin/bridge\", portmap = \"/srv/portmap\" }}\n"
+    );
+    bench.bake().await.expect("baked");
+    assert_eq!(bench.program("/srv/portmap"), portmap);
+    assert!(bench.bake().await.expect("baked").is_empty());
+
+    // All that are known: one more than before, and one in another place.
+    bench.text = format!("{before}{archive}");
+    bench.bake().await.expect("baked");
+    assert_eq!(bench.program("/opt/cni/bin/portmap"), portmap);
+    assert!(bench.tree.path("/srv/portmap").exists(), "no conventional place");
+    assert!(bench.bake().await.expect("baked").is_empty());
+
+    // None at all; one of them is somebody else's by now.
+    fs::write(bench.tree.path("/opt/cni/bin/bridge"), "another").expect("changed");
+    bench.text = before;
+    let changes = bench.bake().await.expect("baked");
+    assert!(changes.0.contains(&"removed /opt/cni/bin/portmap".to_owned()), "{changes:?}");
+    assert!(!bench.tree.path("/opt/cni/bin/portmap").exists());
+    assert_eq!(bench.program("/opt/cni/bin/bridge"), b"another");
+    assert_eq!(bench.program("/usr/local/bin/windlass"), native("windlass"));
+}
+
+#[tokio::test]
 async fn an_image_json_that_cannot_be_read_is_written_anew() {
     let bench = Bench::new("bake-unreadable").with_file("kubelet", &native("a kubelet"));
     bench.bake().await.expect("baked");
