@@ -69,11 +69,15 @@ pub(super) fn check(examination: &mut Examination<'_>) {
         );
     }
     if examination.text("/etc/selinux/config").lines().any(|line| line == "SELINUX=enforcing") {
-        let bin = examination.exists("/etc/selinux/targeted/contexts/files/file_contexts.local");
-        if !bin {
+        // What `semodule` builds of all modules, and what `semanage fcontext` adds.
+        let folder = "/etc/selinux/targeted/contexts/files";
+        let names = examination.tree.list(folder).into_iter();
+        let mut names = names.filter(|name| name.starts_with("file_contexts"));
+        let ours = format!("{}/windlass", super::super::places::PROGRAMS);
+        if !names.any(|name| examination.text(&format!("{folder}/{name}")).contains(&ours)) {
             examination.advise(
-                "SELinux is enforcing, and no file context of ours is in file_contexts.local",
-                "relabel /usr/local/bin, /opt/cni and /var/lib/containerd: `restorecon -R`",
+                format!("SELinux is enforcing, and no file context in {folder} is for {ours}"),
+                "`semodule --install windlass.cil`, then `restorecon -R /usr/local/bin /var/lib`",
             );
         }
     }

@@ -61,14 +61,15 @@ pub(super) fn check(examination: &mut Examination<'_>) {
 /// A distribution's fragments for units of these names change ours, too: kubeadm's package has one
 /// for kubelet that starts another program.
 fn check_drop_ins(examination: &mut Examination<'_>) {
-    let ours: Vec<_> = units::files().map(|(path, _)| path).collect();
-    for unit in ["kubelet.service", "containerd.service", "windlass-boot.service"] {
+    let units = units::files().filter(|(path, _)| path.starts_with(units::FOLDER));
+    let names =
+        units.filter_map(|(path, _)| Some(path.file_name()?.to_string_lossy().into_owned()));
+    for unit in names {
         for folder in FOLDERS.iter().take(4) {
             let folder = format!("{folder}/{unit}.d");
             for name in examination.tree.list(&folder) {
-                let path = format!("{folder}/{name}");
-                if name.ends_with(".conf") && ours.iter().all(|ours| !ours.ends_with(&path[1..])) {
-                    let message = format!("{path} changes {unit}, and is not ours");
+                if name.ends_with(".conf") {
+                    let message = format!("{folder}/{name} changes {unit}, and is not ours");
                     examination.problem(message, "remove it, or the package that it came with");
                 }
             }
