@@ -107,7 +107,7 @@ async fn fill(
     sandbox: &str,
 ) -> anyhow::Result<Filled> {
     let daemon = Daemon::start(containerd, ctr, beside).await?;
-    let mut of_archive = BTreeMap::new();
+    let mut of_archive: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut images = listed(&daemon).await?;
     for archive in archives {
         // One that is packed in another way is containerd's to read; what it changes is seen.

@@ -176,4 +176,10 @@ fn a_debian_tree_becomes_an_image_whose_second_bake_changes_nothing() {
     let written = times();
     assert_eq!(image.bake(), "0 changes");
     assert_eq!(times(), written);
+
+    // As after an interruption between the store and what says what is in it.
+    fs::remove_file(image.root().join("etc/windlass/image.json")).unwrap();
+    image.bake();
+    assert_eq!(image.inventory(), inventory);
+    assert_eq!(image.problems(), lacking);
 }
