@@ -68,8 +68,16 @@ fn check_drop_ins(examination: &mut Examination<'_>) {
         for folder in FOLDERS.iter().take(4) {
             let folder = format!("{folder}/{unit}.d");
             for name in examination.tree.list(&folder) {
-                if name.ends_with(".conf") {
-                    let message = format!("{folder}/{name} changes {unit}, and is not ours");
+                if !name.ends_with(".conf") {
+                    continue;
+                }
+                let message = format!("{folder}/{name} changes {unit}, and is not ours");
+                // No package knows these units: whoever has one for them in /etc means it.
+                if unit.starts_with("windlass-") && folder.starts_with(FOLDERS[0]) {
+                    let hint =
+                        format!("look at what it makes of `systemd-analyze security {unit}`");
+                    examination.advise(message, hint);
+                } else {
                     examination.problem(message, "remove it, or the package that it came with");
                 }
             }

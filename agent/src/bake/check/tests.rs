@@ -325,13 +325,16 @@ async fn a_fragment_for_any_unit_of_ours_and_missing_file_contexts_are_found() {
     image.write(contexts, "/usr/bin/kubelet\t--\tsystem_u:object_r:kubelet_exec_t:s0\n");
     image.write("/usr/lib/systemd/system/runtime.slice.d/limit.conf", "[Slice]\n");
     image.write("/etc/systemd/system/windlass-watch.service.d/notes.txt", "words");
+    image.write("/etc/systemd/system/windlass-watch.service.d/50-site.conf", "[Service]\n");
     let wanted = [
         "services: /usr/lib/systemd/system/runtime.slice.d/limit.conf changes runtime.slice, and \
          is not ours",
+        "(services: /etc/systemd/system/windlass-watch.service.d/50-site.conf changes \
+         windlass-watch.service, and is not ours)",
         "(base: SELinux is enforcing, and no file context in \
          /etc/selinux/targeted/contexts/files is for /usr/local/bin/windlass)",
     ];
     assert_eq!(image.found(), wanted);
     image.write(contexts, "/usr/local/bin/windlass\t--\tsystem_u:object_r:bin_t:s0\n");
-    assert_eq!(image.found(), wanted[..1]);
+    assert_eq!(image.found(), wanted[..2]);
 }
