@@ -4,13 +4,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context;
 use serde::Deserialize;
 
 use super::Ensured;
 use crate::host::Machine;
+
+/// Times of files are a little behind; no machine comes up within a second.
+const CLOCK: Duration = Duration::from_secs(1);
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -42,7 +45,7 @@ pub(super) fn is_void(
     let Some(text) = machine.read(file)? else { return Ok(false) };
     let written = fs::metadata(machine.path(file)).and_then(|metadata| metadata.modified())?;
     let booted = SystemTime::now().checked_sub(machine.since_boot()?);
-    if booted.is_some_and(|booted| written < booted) {
+    if booted.is_some_and(|booted| written + CLOCK < booted) {
         return Ok(true);
     }
     let state: Option<State> = serde_json::from_slice(&text).ok();
@@ -51,8 +54,6 @@ pub(super) fn is_void(
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::converge::files::tests::Scratch;
 

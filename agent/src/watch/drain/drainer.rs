@@ -20,6 +20,7 @@ use super::rules::Rules;
 use super::said;
 use super::shutdown::Shutdown;
 use super::sources::Sources;
+use super::state::Leaving;
 use super::step::Observation;
 use super::telling::Telling;
 use crate::basis::Basis;
