@@ -35,7 +35,7 @@ pub fn units_run_as_intended_and_nothing_is_kept_from_them(lab: &Lab, worker: &s
         let mount = mounts.lines().rfind(|line| line.split(' ').nth(1) == Some(place));
         mount.unwrap_or_else(|| panic!("{place}: {mounts}")).contains(" rw,")
     };
-    let found = ["/", "/proc/sys", "/proc/sys/net", "/etc/cni/net.d"].map(is_writable);
+    let found = ["/", "/proc/sys", "/proc/sys/net", "/etc/cni"].map(is_writable);
     assert_eq!(found, [false, false, true, true], "{mounts}");
     for node in [worker, control_plane] {
         assert_eq!(sh(node, "systemctl --failed --plain --no-legend list-units 'windlass-*'"), "");
