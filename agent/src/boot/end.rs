@@ -201,7 +201,7 @@ impl Boot {
 
 /// The group also waits for the termination hook of an instance that it was told to abandon, or takes
 /// out of its warm pool. No pod was ever here, and nobody else would complete it before it times out.
-async fn see_off(known: &Known) {
+pub(super) async fn see_off(known: &Known) {
     let termination = known.revision.as_ref().and_then(|it| it.config.hooks.termination.as_ref());
     let (Some(launch), Some(name)) = (&known.hook, termination) else { return };
     let hook = launch.sibling(name);
