@@ -7,7 +7,7 @@ use anyhow::anyhow;
 use tokio::time::Instant;
 use tokio::try_join;
 
-use super::end::{REPORTS, see_off};
+use super::end::REPORTS;
 use super::stop::Stop;
 use super::{Boot, Known};
 use crate::cli::{Failure, Started};
@@ -70,7 +70,7 @@ impl Boot {
             None => report,
         });
         self.keep_report(&known, report).await;
-        see_off(&known).await;
+        self.see_off_unless_drained(&known).await;
         Ok(())
     }
 

@@ -11,6 +11,7 @@ use time::OffsetDateTime;
 use tokio::time::timeout;
 
 use super::pool::Arrived;
+use super::ready::{self, Waiting};
 use super::stop::{Kind, Stop};
 use super::{Boot, Done, Known};
 use crate::client::autoscaling::{Completed, Error as NotTaken, Hook, Verdict};
@@ -131,13 +132,20 @@ impl Boot {
         Ok(Some(completed))
     }
 
-    /// Where `windlass watch` runs there may be pods, and it completes the termination hook when they have
-    /// left.
-    pub(super) async fn see_off_unless_watched(&self, known: &Known) {
+    /// As [`see_off`], unless a drain is possible: pods may be here then, and `windlass watch`
+    /// completes the hook when they have left.
+    pub(super) async fn see_off_unless_drained(&self, known: &Known) {
         let units = self.machine.unit_states(&[WATCH]).await.unwrap_or_default();
-        if !matches!(units.get(WATCH), Some(UnitState::Running { .. })) {
+        let watched = matches!(units.get(WATCH), Some(UnitState::Running { .. }));
+        if !(watched && self.is_registered(known).await) {
             see_off(known).await;
         }
+    }
+
+    async fn is_registered(&self, known: &Known) -> bool {
+        let (Some(node), Some(revision)) = (&known.node, &known.revision) else { return false };
+        let (machine, wire, config) = (&self.machine, &self.wire, &revision.config);
+        ready::is_registered(Waiting { machine, wire, config, node, since: None }).await
     }
 
     /// The report, once the instance is known.
@@ -201,7 +209,7 @@ impl Boot {
 
 /// The group also waits for the termination hook of an instance that it was told to abandon, or takes
 /// out of its warm pool. No pod was ever here, and nobody else would complete it before it times out.
-pub(super) async fn see_off(known: &Known) {
+async fn see_off(known: &Known) {
     let termination = known.revision.as_ref().and_then(|it| it.config.hooks.termination.as_ref());
     let (Some(launch), Some(name)) = (&known.hook, termination) else { return };
     let hook = launch.sibling(name);

@@ -109,7 +109,7 @@ impl Boot {
     async fn leave_for_good(&self, known: &Known) {
         status("leaves the warm pool, and ends");
         tracing::info!("leaves the warm pool, and ends");
-        self.see_off_unless_watched(known).await;
+        self.see_off_unless_drained(known).await;
     }
 }
 

@@ -1,14 +1,15 @@
 //! Waiting until the Node is Ready, with the node's own credential.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use futures_util::TryStreamExt;
+use futures_util::{Stream, TryStreamExt};
 use k8s_openapi::api::core::v1::{Node, NodeCondition};
 use kube::Api;
 use kube::api::{WatchEvent, WatchParams};
 use time::OffsetDateTime;
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::Done;
 use super::stop::{Deadline, Stop};
@@ -22,6 +23,8 @@ use crate::report::Outcome;
 
 /// After an API server that could not be asked; it may be starting itself.
 const PAUSE: Duration = Duration::from_millis(250);
+/// One that has not answered by then is no help to a drain either.
+const ANSWERS: Duration = Duration::from_secs(5);
 /// What a person needs to see of kubelet's journal.
 const LAST_LINES: usize = 12;
 
@@ -82,21 +85,19 @@ fn explained(error: &anyhow::Error) -> String {
     }
 }
 
+/// The API server answers, and has the Node: pods may be on it.
+pub async fn is_registered(waiting: Waiting<'_>) -> bool {
+    let first = async {
+        let mut events = pin!(events(waiting).await.ok()?);
+        events.try_next().await.ok()?
+    };
+    matches!(timeout(ANSWERS, first).await, Ok(Some(WatchEvent::Added(_))))
+}
+
 /// Watches until the server ends the watch, or the Node is Ready.
 async fn watch_once(waiting: Waiting<'_>, last: &mut String) -> anyhow::Result<Option<Node>> {
     let endpoint = &waiting.config.api.endpoint;
-    // Read each time: kubelet may have renewed it.
-    let pem = waiting
-        .machine
-        .read_text(CLIENT_CERTIFICATE)?
-        .with_context(|| format!("there is no {CLIENT_CERTIFICATE}"))?;
-    let identity = Identity { certificate: pem.clone(), private_key: pem };
-    let authorities = &waiting.config.api.certificate_authorities;
-    let client = apiserver::connect(waiting.wire, endpoint, authorities, &identity)?;
-    let nodes: Api<Node> = Api::all(client);
-    let only_ours = WatchParams::default().fields(&format!("metadata.name={}", waiting.node));
-    let events = nodes.watch(&only_ours, "0").await;
-    let mut events = std::pin::pin!(events.with_context(|| format!("asking {endpoint}"))?);
+    let mut events = pin!(events(waiting).await?);
     *last = format!("{endpoint} has no such node");
     while let Some(event) =
         events.try_next().await.with_context(|| format!("watching {endpoint}"))?
@@ -108,6 +109,24 @@ async fn watch_once(waiting: Waiting<'_>, last: &mut String) -> anyhow::Result<O
         }
     }
     Ok(None)
+}
+
+/// What the API server says of the Node, from how it is now on.
+async fn events(
+    waiting: Waiting<'_>,
+) -> anyhow::Result<impl Stream<Item = kube::Result<WatchEvent<Node>>> + use<>> {
+    let endpoint = &waiting.config.api.endpoint;
+    // Read each time: kubelet may have renewed it.
+    let pem = waiting
+        .machine
+        .read_text(CLIENT_CERTIFICATE)?
+        .with_context(|| format!("there is no {CLIENT_CERTIFICATE}"))?;
+    let identity = Identity { certificate: pem.clone(), private_key: pem };
+    let authorities = &waiting.config.api.certificate_authorities;
+    let client = apiserver::connect(waiting.wire, endpoint, authorities, &identity)?;
+    let nodes: Api<Node> = Api::all(client);
+    let only_ours = WatchParams::default().fields(&format!("metadata.name={}", waiting.node));
+    nodes.watch(&only_ours, "0").await.with_context(|| format!("asking {endpoint}"))
 }
 
 #[derive(Debug, PartialEq, Eq)]

@@ -1,5 +1,6 @@
 //! An instance whose boot never could say that it gives up.
 
+use std::fs;
 use std::time::Duration;
 
 use integration::region::call::{Service, ServiceError};
@@ -78,6 +79,39 @@ async fn a_ready_node_whose_group_was_never_told_is_not_given_up() {
     scene.region.faults().clear();
     scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
     assert_eq!(scene.lifecycle(), Some("InService"));
+}
+
+/// Kubelet and `windlass watch` run, and Auto Scaling was told nothing; nor is there a report.
+async fn killed_at_its_last_step(cluster: &Cluster) {
+    let scene = &cluster.scene;
+    scene.region.faults().add(Rule::always(Fault::Refuse(denied())).service(Service::AutoScaling));
+    let (said, code) = scene.failure().await;
+    assert_eq!((code, scene.lifecycle()), (1, Some("Pending:Wait")), "{said}");
+    scene.region.faults().clear();
+    for report in ["/run/windlass/report.json", "/var/lib/windlass/report.json"] {
+        fs::remove_file(scene.machine.path(report)).expect("a report");
+    }
+}
+
+#[tokio::test]
+async fn where_a_drain_is_possible_it_completes_the_termination_hook_and_not_the_abandonment() {
+    let cluster = Cluster::new(Setting::default()).await;
+    killed_at_its_last_step(&cluster).await;
+    let scene = &cluster.scene;
+    scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    while scene.lifecycle() != Some("Terminating:Wait") {
+        assert!(scene.lifecycle().is_some(), "its termination hook was completed");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+#[tokio::test]
+async fn where_no_api_server_answers_nobody_waits_for_a_drain() {
+    let mut cluster = Cluster::new(Setting::default()).await;
+    killed_at_its_last_step(&cluster).await;
+    cluster.api.stop().await;
+    cluster.scene.abandon().await.unwrap_or_else(|failure| panic!("{:#}", failure.error()));
+    assert_eq!(cluster.scene.lifecycle(), None);
 }
 
 fn denied() -> ServiceError {

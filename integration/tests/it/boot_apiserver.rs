@@ -52,6 +52,12 @@ impl ApiServer {
     pub fn endpoint(&self) -> String {
         format!("https://{}", self.address)
     }
+
+    /// Nobody listens any more.
+    pub async fn stop(&mut self) {
+        self.task.abort();
+        let _ = (&mut self.task).await;
+    }
 }
 
 impl Drop for ApiServer {
