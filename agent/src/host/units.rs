@@ -46,13 +46,20 @@ impl Machine {
         self.job("restart", units).await
     }
 
+    /// The units' starts until now do not count for their start limits (`systemctl reset-failed`).
+    pub async fn forget_starts(&self, units: &[&str]) -> anyhow::Result<()> {
+        self.job("reset-failed", units).await
+    }
+
     async fn job(&self, verb: &str, units: &[&str]) -> anyhow::Result<()> {
         if units.is_empty() {
             return Ok(());
         }
         if let Effects::Kept(folder) = &self.effects {
             let mut folder = lock(folder);
-            folder.units.extend(units.iter().map(|unit| (unit.to_string(), now())));
+            if verb != "reset-failed" {
+                folder.units.extend(units.iter().map(|unit| (unit.to_string(), now())));
+            }
             folder.log.push(format!("systemctl {verb} {}", units.join(" ")));
             return Ok(());
         }
