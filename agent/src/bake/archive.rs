@@ -37,6 +37,10 @@ pub fn unpack(
     let file = BufReader::new(file);
     let reader: Box<dyn Read> = match Program::of(path)? {
         Program::Gzip => Box::new(MultiGzDecoder::new(file)),
+        Program::Packed(packer) => bail!(
+            "the archive `{name}` is packed by {packer}, wanted a tar archive, gzipped or not\n\
+             hint: `{packer} -dc ARCHIVE | gzip` makes one, with a digest of its own"
+        ),
         _ => Box::new(file),
     };
     let taken = read(staging, name, reader, members);
@@ -288,6 +292,13 @@ mod tests {
         let page = b"<html>not found</html>".repeat(100);
         let error = unpacked("tar-page", &page, &Members::Known).expect_err("no tar");
         assert!(format!("{error:#}").contains("is no tar archive"), "{error:#}");
+        let packed = b"\x28\xb5\x2f\xfd\x04\x00".repeat(100);
+        let error = unpacked("tar-zstd", &packed, &Members::Known).expect_err("zstd");
+        assert_eq!(
+            error.to_string(),
+            "the archive `cni` is packed by zstd, wanted a tar archive, gzipped or not\nhint: `zstd \
+             -dc ARCHIVE | gzip` makes one, with a digest of its own"
+        );
         let none = tar(&[file("README", "words")]);
         let error = unpacked("tar-none", &none, &Members::Known).expect_err("nothing");
         assert!(error.to_string().contains("has no program that has a conventional place"));

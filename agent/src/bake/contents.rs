@@ -140,6 +140,7 @@ fn make_executable(path: &Path) -> anyhow::Result<()> {
 fn ensure_runs(tree: &Tree, to: &Path, staged: &Path) -> anyhow::Result<()> {
     let found = Program::of(staged).with_context(|| format!("reading {}", staged.display()))?;
     let hint = match found {
+        Program::Packed(_) => "\nhint: take it unpacked: a file can be named instead of a URL",
         Program::Gzip => "\nhint: an archive is described under [[archive]]",
         Program::Unknown => "\nhint: is it the program itself, and not a page about it?",
         _ => "\nhint: take its release for the image's architecture",

@@ -28,6 +28,8 @@ pub enum Program {
     Script,
     /// Compressed by gzip.
     Gzip,
+    /// Compressed by a program of this name, which windlass cannot undo.
+    Packed(&'static str),
     /// Nothing that a kernel would run.
     Unknown,
 }
@@ -57,6 +59,10 @@ impl Program {
             }
             [b'#', b'!', ..] => Self::Script,
             [0x1f, 0x8b, ..] => Self::Gzip,
+            // RFC 8878; "The .xz File Format"; bzip2 has no standard.
+            [0x28, 0xb5, 0x2f, 0xfd, ..] => Self::Packed("zstd"),
+            [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Self::Packed("xz"),
+            [b'B', b'Z', b'h', ..] => Self::Packed("bzip2"),
             _ => Self::Unknown,
         }
     }
@@ -94,6 +100,7 @@ impl fmt::Display for Program {
             Self::Foreign(machine) => write!(f, "a program for the ELF machine {machine}"),
             Self::Script => f.write_str("a script"),
             Self::Gzip => f.write_str("a gzip file"),
+            Self::Packed(packer) => write!(f, "a file of {packer}"),
             Self::Unknown => f.write_str("no program"),
         }
     }
@@ -127,6 +134,8 @@ pub mod tests {
         assert_eq!(Program::of_bytes(&riscv), Program::Foreign(243));
         assert_eq!(Program::of_bytes(b"#!/bin/sh\n"), Program::Script);
         assert_eq!(Program::of_bytes(b"\x1f\x8b\x08"), Program::Gzip);
+        assert_eq!(Program::of_bytes(b"\xfd7zXZ\0\0"), Program::Packed("xz"));
+        assert_eq!(Program::of_bytes(b"BZh91AY"), Program::Packed("bzip2"));
         assert_eq!(Program::of_bytes(b"\x7fELF"), Program::Unknown);
         assert_eq!(Program::of_bytes(b""), Program::Unknown);
     }
