@@ -1,7 +1,7 @@
 //! The programs of an image: which file each place gets, whether all of them go together.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -109,9 +109,13 @@ impl Contents {
         for (to, staged) in &self.install {
             make_executable(staged)?;
             let place = tree.place(to);
-            // A link to the staged file costs no copy; one file may be wanted in two places.
+            // A link to the staged file costs no copy; one file may be wanted in two places. What is
+            // on another file system has no link to it.
             replace(&place, |beside| {
-                fs::hard_link(staged, beside).or_else(|_| fs::copy(staged, beside).map(drop))
+                fs::hard_link(staged, beside).or_else(|_| {
+                    fs::copy(staged, beside)?;
+                    File::open(beside)?.sync_all()
+                })
             })?;
         }
         Ok(self.install.keys().map(|to| to.display().to_string()).collect())
