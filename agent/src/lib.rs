@@ -9,6 +9,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod converge;
+pub mod dependencies;
 pub mod drawing;
 pub mod exchange;
 pub mod facts;

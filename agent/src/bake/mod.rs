@@ -49,6 +49,7 @@ use staging::Staging;
 use store::{Import, Staged};
 
 use crate::converge::{Changes, Ensured, ensure_file, ensure_symlink};
+use crate::dependencies;
 use crate::facts::observe::IMAGE;
 
 /// How to bake.
@@ -66,6 +67,7 @@ pub async fn bake(
     options: &Options,
 ) -> anyhow::Result<Changes> {
     let created = sbom::created()?;
+    let crates = dependencies::own()?;
     if !options.keep_identity {
         seal::ensure_possible(tree)?;
     }
@@ -95,7 +97,7 @@ pub async fn bake(
     put_units(tree, &mut changes)?;
     put_settings(tree, &mut changes, description)?;
     let inventory = inventory(tree, description, &plan, contents, store, before);
-    let bill = sbom::document(&inventory, created)?;
+    let bill = sbom::document(&inventory, &crates, created)?;
     put(tree, &mut changes, sbom::PLACE, bill.as_bytes())?;
     put(tree, &mut changes, IMAGE, inventory.text()?.as_bytes())?;
     if !options.keep_identity {

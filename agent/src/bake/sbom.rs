@@ -11,10 +11,13 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use super::inventory::{Inventory, Listed};
+use crate::dependencies::{Dependency, Kind};
 use crate::pki::sha256_hex;
 
 /// Beside image.json.
 pub const PLACE: &str = "/etc/windlass/image.spdx.json";
+
+const WINDLASS: &str = "SPDXRef-windlass";
 
 /// When the document was made, as reproducible builds say it.
 pub fn created() -> anyhow::Result<OffsetDateTime> {
@@ -27,10 +30,23 @@ pub fn created() -> anyhow::Result<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).context("SOURCE_DATE_EPOCH")
 }
 
-/// The document.
-pub fn document(inventory: &Inventory, created: OffsetDateTime) -> anyhow::Result<String> {
-    let packages: Vec<Value> = inventory.parts.iter().map(package).collect();
-    let relationships: Vec<Value> = inventory.parts.iter().map(relationship).collect();
+/// The document. `crates` are windlass' own; those that only took part in its build are not in the
+/// image, and not in the document.
+pub fn document(
+    inventory: &Inventory,
+    crates: &[Dependency],
+    created: OffsetDateTime,
+) -> anyhow::Result<String> {
+    let linked = crates.iter().filter(|listed| listed.kind == Kind::Runtime && !listed.root);
+    let linked: Vec<&Dependency> = linked.collect();
+    let mut packages: Vec<Value> = inventory.parts.iter().map(package).collect();
+    packages.push(windlass(&inventory.windlass));
+    packages.extend(linked.iter().map(|listed| crate_package(listed)));
+    let described = inventory.parts.iter().map(id).chain([WINDLASS.to_owned()]);
+    let mut relationships: Vec<Value> =
+        described.map(|id| relationship("SPDXRef-DOCUMENT", "DESCRIBES", &id)).collect();
+    relationships
+        .extend(linked.iter().map(|listed| relationship(WINDLASS, "CONTAINS", &crate_id(listed))));
     let contents = serde_json::to_string(&packages).context("writing JSON")?;
     let document = json!({
         "spdxVersion": "SPDX-2.3",
@@ -72,12 +88,42 @@ fn package(listed: &Listed) -> Value {
     package
 }
 
-fn relationship(listed: &Listed) -> Value {
+fn windlass(version: &str) -> Value {
     json!({
-        "spdxElementId": "SPDXRef-DOCUMENT",
-        "relationshipType": "DESCRIBES",
-        "relatedSpdxElement": id(listed),
+        "SPDXID": WINDLASS,
+        "name": "windlass",
+        "versionInfo": version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": env!("CARGO_PKG_LICENSE"),
+        "copyrightText": "NOASSERTION",
     })
+}
+
+/// Its licence is not in the list that the program carries.
+fn crate_package(listed: &Dependency) -> Value {
+    // What may follow a `+` in a version is build metadata; purl has it percent-encoded.
+    let version = listed.version.replace('+', "%2B");
+    json!({
+        "SPDXID": crate_id(listed),
+        "name": listed.name,
+        "versionInfo": listed.version,
+        "downloadLocation": "NOASSERTION",
+        "filesAnalyzed": false,
+        "licenseConcluded": "NOASSERTION",
+        "licenseDeclared": "NOASSERTION",
+        "copyrightText": "NOASSERTION",
+        "externalRefs": [{
+            "referenceCategory": "PACKAGE-MANAGER",
+            "referenceType": "purl",
+            "referenceLocator": format!("pkg:cargo/{}@{version}", listed.name),
+        }],
+    })
+}
+
+fn relationship(of: &str, kind: &str, to: &str) -> Value {
+    json!({ "spdxElementId": of, "relationshipType": kind, "relatedSpdxElement": to })
 }
 
 /// Letters, digits, `.` and `-` only; a binary and an image may have one name.
@@ -87,15 +133,22 @@ fn id(listed: &Listed) -> String {
     format!("SPDXRef-{kind}-{name}-{}", &listed.sha256.as_str()[..8])
 }
 
+fn crate_id(listed: &Dependency) -> String {
+    format!("SPDXRef-crate-{}-{}", listed.name, listed.version).replace(['_', '+'], "-")
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::inventory::Kind;
+    use std::collections::BTreeSet;
+
+    use super::super::inventory;
     use super::*;
+    use crate::dependencies;
 
     #[test]
     fn a_document_has_what_a_reader_of_spdx_needs_and_no_clock_in_it() {
         let listed = Listed {
-            kind: Kind::Archive,
+            kind: inventory::Kind::Archive,
             name: "cni_plugins".to_owned(),
             version: Some("v1.9.1".to_owned()),
             licence: Some("Apache-2.0".to_owned()),
@@ -113,8 +166,9 @@ mod tests {
             parts: vec![listed],
             ..Inventory::default()
         };
-        let text = document(&inventory, OffsetDateTime::UNIX_EPOCH).expect("a document");
-        assert_eq!(text, document(&inventory, OffsetDateTime::UNIX_EPOCH).expect("again"));
+        let document = || document(&inventory, &[], OffsetDateTime::UNIX_EPOCH);
+        let text = document().expect("a document");
+        assert_eq!(text, document().expect("again"));
         let found: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(found["creationInfo"]["created"], "1970-01-01T00:00:00Z");
         let wanted = json!({
@@ -134,5 +188,51 @@ mod tests {
         assert_eq!(described, &found["packages"][0]["SPDXID"]);
         let namespace = found["documentNamespace"].as_str().expect("a namespace");
         assert!(namespace.starts_with("https://") && namespace.len() > 80, "{namespace}");
+    }
+
+    #[test]
+    fn windlass_contains_the_crates_that_are_linked_into_it_and_no_others() {
+        let crate_ = |name: &str, version: &str, kind, root| Dependency {
+            name: name.to_owned(),
+            version: version.to_owned(),
+            source: "crates.io".to_owned(),
+            kind,
+            root,
+        };
+        let crates = [
+            crate_("cc", "1.2.3", Kind::Build, false),
+            crate_("serde_yaml", "0.9.34+deprecated", Kind::Runtime, false),
+            crate_("windlass", "0.1.0", Kind::Runtime, true),
+        ];
+        let inventory = Inventory { windlass: "0.1.0".to_owned(), ..Inventory::default() };
+        let text = document(&inventory, &crates, OffsetDateTime::UNIX_EPOCH).expect("a document");
+        let found: Value = serde_json::from_str(&text).expect("JSON");
+        let names: Vec<&Value> =
+            found["packages"].as_array().expect("a list").iter().map(|p| &p["name"]).collect();
+        assert_eq!(names, ["windlass", "serde_yaml"]);
+        assert_eq!(
+            found["packages"][1]["externalRefs"][0]["referenceLocator"],
+            "pkg:cargo/serde_yaml@0.9.34%2Bdeprecated"
+        );
+        let serde_yaml = "SPDXRef-crate-serde-yaml-0.9.34-deprecated";
+        assert_eq!(found["packages"][1]["SPDXID"], serde_yaml);
+        assert_eq!(
+            found["relationships"],
+            json!([
+                relationship("SPDXRef-DOCUMENT", "DESCRIBES", WINDLASS),
+                relationship(WINDLASS, "CONTAINS", serde_yaml),
+            ])
+        );
+    }
+
+    #[test]
+    fn every_crate_of_this_program_has_an_identifier_of_its_own() {
+        let crates = dependencies::own().expect("a list");
+        let linked: Vec<&Dependency> =
+            crates.iter().filter(|listed| listed.kind == Kind::Runtime).collect();
+        let ids: BTreeSet<String> = linked.iter().map(|listed| crate_id(listed)).collect();
+        assert_eq!(ids.len(), linked.len());
+        let allowed = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+        assert!(ids.iter().all(|id| id.chars().all(allowed)), "{ids:?}");
     }
 }
