@@ -157,14 +157,18 @@ impl Boot {
 
     async fn ascend(&self, known: &mut Known) -> Result<Arrived, Stop> {
         let imds = Imds::new(&self.wire);
-        let (document, user_data, sdk) = self.metadata(&imds, known).await?;
-        let store = Store::new(&sdk, &user_data.bucket);
-        let (facts, revision, key, running) = try_join!(
-            self.facts(&imds, document),
-            self.configuration(&store, &user_data),
-            self.key(),
-            self.running()
-        )?;
+        let told = async {
+            self.network().await?;
+            let (document, user_data, sdk) = self.metadata(&imds, known).await?;
+            let store = Store::new(&sdk, &user_data.bucket);
+            let (facts, revision) =
+                try_join!(self.facts(&imds, document), self.configuration(&store, &user_data))?;
+            Ok::<_, Stop>((sdk, store, facts, revision))
+        };
+        // What needs no network is done while there is none. If it fails, that is said when it is known
+        // who fails.
+        let (told, key, running) = join!(told, self.key(), self.running());
+        let ((sdk, store, facts, revision), key, running) = (told?, key?, running?);
         let candidate = self.candidate(known, &sdk, &store, facts, revision, key).await?;
         let within = candidate.config.boot.deadline;
         let deadline = Deadline { at: self.began + within, after: within };

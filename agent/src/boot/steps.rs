@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use aws_config::SdkConfig;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use aws_smithy_types::timeout::TimeoutConfig;
@@ -10,6 +11,7 @@ use ipnet::IpNet;
 use k8s_openapi::api::core::v1::Node;
 use time::OffsetDateTime;
 use tokio::task::spawn_blocking;
+use tokio::time::{Instant, timeout};
 use tokio::try_join;
 use tracing::Span;
 
@@ -21,7 +23,7 @@ use super::{Aws, Boot, Candidate, Done, Known, Running};
 use super::{end, identity, ipv6, own_admission};
 use crate::basis::{BASIS, Mailbox, ensure_kept};
 use crate::client::credentials::RoleCredentials;
-use crate::client::imds::Imds;
+use crate::client::imds::{self, Imds};
 use crate::client::s3::Store;
 use crate::client::sts;
 use crate::config::{Role, UserData};
@@ -41,6 +43,26 @@ const UNITS: [&str; 4] =
     ["containerd.service", KUBELET, "windlass-admit.service", "windlass-watch.service"];
 
 impl Boot {
+    /// Packets to IMDS leave the machine. This is earlier in its boot than its network.
+    pub(super) async fn network(&self) -> Result<(), Stop> {
+        let work = async {
+            let began = Instant::now();
+            let waited = timeout(imds::PATIENCE, self.machine.until_reachable(imds::ADDRESS)).await;
+            let nothing = |_| {
+                anyhow!(
+                    "the kernel has no route to IMDS at {} within {} s\n\
+                     hint: is this an EC2 instance, and is its network interface up and configured by DHCP?",
+                    imds::ADDRESS,
+                    imds::PATIENCE.as_secs()
+                )
+            };
+            waited.map_err(nothing)??;
+            let detail = format!("a route to IMDS after {} ms", began.elapsed().as_millis());
+            Ok(Done { value: (), outcome: Outcome::Unchanged, detail })
+        };
+        self.step(BootStep::Network, Some("network"), work).await
+    }
+
     /// Identity document, UserData and credentials: what it takes to ask S3.
     pub(super) async fn metadata(
         &self,

@@ -7,6 +7,7 @@
 //! Source: "Use the Instance Metadata Service to access instance metadata" (Amazon EC2 User Guide).
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use super::{Chain, Wire};
 
 /// The service's address, the same on every instance; IPv6 has another that is off by default.
 pub(super) const HOST: &str = "169.254.169.254";
+pub const ADDRESS: Ipv4Addr = Ipv4Addr::new(169, 254, 169, 254);
 /// The longest that IMDS grants: a boot needs one token, a daemon four a day.
 const TOKEN_TTL_SECONDS: &str = "21600";
 /// An answer takes a millisecond or two; after a second there will be none.

@@ -12,6 +12,7 @@ mod monitor;
 mod netlink;
 mod nftables;
 mod programs;
+mod reach;
 mod rules;
 mod units;
 mod ways;

@@ -117,19 +117,23 @@ async fn next(
     }
 }
 
-struct Listener {
+pub(super) struct Listener {
     socket: TokioSocket,
     datagram: Vec<u8>,
 }
 
-type Message<'a> = NetlinkBuffer<&'a [u8]>;
+pub(super) type Message<'a> = NetlinkBuffer<&'a [u8]>;
 
 /// The kernel puts no more into one datagram (`NLMSG_GOODSIZE`), but for a set's elements, and what
 /// those are of stands at their beginning.
 const DATAGRAM_BYTES: usize = 32 << 10;
 
 impl Listener {
-    fn new(protocol: isize, groups: &[u32], buffer_bytes: Option<u32>) -> io::Result<Self> {
+    pub(super) fn new(
+        protocol: isize,
+        groups: &[u32],
+        buffer_bytes: Option<u32>,
+    ) -> io::Result<Self> {
         let mut socket = TokioSocket::new(protocol)?;
         let inner = socket.socket_mut();
         if let Some(bytes) = buffer_bytes {
@@ -143,7 +147,7 @@ impl Listener {
     }
 
     /// Returns when there was a message that concerns us.
-    async fn next(&mut self, concerns: fn(&Message<'_>) -> bool) -> io::Result<()> {
+    pub(super) async fn next(&mut self, concerns: fn(&Message<'_>) -> bool) -> io::Result<()> {
         loop {
             self.datagram.clear();
             self.socket.recv(&mut self.datagram).await?;

@@ -126,6 +126,8 @@ fn milliseconds(duration: Duration) -> f64 {
 /// The steps of a boot. Some run at the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum BootStep {
+    /// Waiting for a route to IMDS.
+    Network,
     /// IMDS: identity document, UserData, the role's credentials.
     Metadata,
     /// The configuration revision, from S3 or kept locally.
@@ -156,6 +158,7 @@ impl BootStep {
     /// As it is called in logs, reports and `STATUS=`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Network => "network",
             Self::Metadata => "metadata",
             Self::Configuration => "configuration",
             Self::Facts => "facts",
