@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use netlink_tests::node::{self, bridge, foreign, one_eni};
 use netlink_tests::{in_new_namespace, ip_batch, nft, nft_file};
 use windlass::converge::Ensured::{Changed, Unchanged};
-use windlass::converge::network::Filter;
+use windlass::converge::network::{Filter, ensure_filter};
 use windlass::host::Machine;
 
 async fn ensured(filter: &mut Filter) -> windlass::converge::Ensured {
@@ -24,6 +24,10 @@ fn the_table_is_made_once_and_read_back_as_it_is_planned() {
         let filter = &mut Filter::default();
         assert_eq!((ensured(filter).await, ensured(filter).await), (Changed, Unchanged));
         assert_eq!(ensured(&mut Filter::default()).await, Unchanged, "by another program too");
+        let once = async || ensure_filter(&Machine::this(), &node::filter()).await.expect("nft");
+        assert_eq!(once().await, Unchanged, "by one look");
+        nft("flush chain inet windlass forward");
+        assert_eq!((once().await, once().await), (Changed, Unchanged));
         assert_eq!(nft("-s list table inet windlass"), node::filter().to_string());
         assert_eq!(foreign(), before);
     });

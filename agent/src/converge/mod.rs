@@ -25,7 +25,7 @@ pub use files::{ensure_file, ensure_symlink};
 pub use kernel::{ensure_sysctl, in_order};
 pub use units::ensure_units;
 
-use network::{Change, Filter};
+use network::{Change, ensure_filter};
 
 /// What an `ensure_*` call found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ pub async fn ensure(machine: &Machine, plan: &HostPlan) -> anyhow::Result<Change
     // Before the settings: its rules bring the kernel's modules, whose settings are among them
     // (`net.netfilter.nf_conntrack_max`), and nothing is forwarded that is not filtered.
     if let Some(wanted) = &plan.packet_filter {
-        let filter = Filter::default().ensure(machine, wanted).await?;
+        let filter = ensure_filter(machine, wanted).await?;
         changes.add(filter, || Change::FilterReplaced.to_string());
     }
     let settings = kernel::ensure_sysctls(machine, plan.sysctls.iter())?;

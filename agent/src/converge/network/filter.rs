@@ -35,6 +35,18 @@ impl Filter {
     }
 }
 
+/// The kernel has this table, and nothing else in it. For whoever looks once: [`Filter`] lists anew what
+/// it has replaced, which is one more start of nft.
+pub async fn ensure_filter(machine: &Machine, wanted: &PacketFilter) -> anyhow::Result<Ensured> {
+    match machine.packet_filter().await? {
+        Some(found) if is_planned(&found, wanted) => Ok(Ensured::Unchanged),
+        _ => {
+            machine.replace_packet_filter(wanted).await?;
+            Ok(Ensured::Changed)
+        }
+    }
+}
+
 /// Whether a listing is of this table.
 pub(in crate::converge) fn is_planned(found: &str, wanted: &PacketFilter) -> bool {
     same(found, &wanted.to_string())

@@ -18,7 +18,7 @@ use crate::host::{Added, Entry, Machine, WayError};
 use crate::plan::network::{PROTOCOL, PodNetwork, TRIES};
 
 pub use diff::Diff;
-pub use filter::Filter;
+pub use filter::{Filter, ensure_filter};
 
 /// What a reconciliation did, and what it met.
 #[derive(Debug, Default)]
