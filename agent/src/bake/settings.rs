@@ -7,11 +7,14 @@ use super::containerd;
 use super::description::Containerd;
 use crate::plan::kernel::{MACHINE, NETWORK};
 
-/// What containerd's snapshots and a bridge's packet filter need before anybody asks for it.
+/// What containerd's snapshots and a bridge's packet filter need before anybody asks for it; and what the
+/// kernel would load in the middle of a boot, when `nft` names it, each by a program of its own.
 const MODULES: &str = "\
 # Written by `windlass bake`: modules that a node needs before its first pod.
 overlay
 br_netfilter
+nft_chain_nat
+nft_masq
 ";
 
 /// kubelet wants its folder of fragments to be there, empty or not; containerd reads a registry's
