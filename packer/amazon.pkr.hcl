@@ -1,4 +1,4 @@
-# AMIs for x86-64 and aarch64. What differs between the two stands in build.pkr.hcl.
+# AMIs for x86-64 and aarch64.
 #
 #     packer build -only=amazon-ebs.amd64 -var bake=bake.toml -var windlass_amd64=windlass packer
 
@@ -38,7 +38,22 @@ source "amazon-ebs" "node" {
   # Host keys are made anew at each first boot; that of this builder is nobody's.
   ssh_clear_authorized_keys = true
 
-  tags          = local.tags
-  snapshot_tags = local.tags
-  run_tags      = merge(local.tags, { Name = "builds ${var.name}" })
+  run_tags = merge(local.tags, { Name = "builds ${var.name}" })
+}
+
+locals {
+  # What differs between the two, by the name of the source in build.pkr.hcl: Packer has no way to make
+  # two sources of one by a list.
+  amazon = {
+    for arch, machine in { amd64 = "x86_64", arm64 = "arm64" } : arch => {
+      ami = "${var.name}-${local.kubernetes}-${var.base}-${arch}-${local.started}"
+      base = {
+        name                = replace(replace(local.base.name, "{arch}", arch), "{machine}", machine)
+        architecture        = machine
+        root-device-type    = "ebs"
+        virtualization-type = "hvm"
+      }
+      tags = merge(local.tags, { "windlass:program-sha256" = local.program_sha256[arch] })
+    }
+  }
 }

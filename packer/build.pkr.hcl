@@ -4,32 +4,26 @@
 build {
   source "amazon-ebs.node" {
     name          = "amd64"
-    ami_name      = "${local.ami}-amd64-${local.started}"
+    ami_name      = local.amazon.amd64.ami
     instance_type = "m7i.large"
+    tags          = local.amazon.amd64.tags
+    snapshot_tags = local.amazon.amd64.tags
     source_ami_filter {
       owners      = [local.base.owner]
+      filters     = local.amazon.amd64.base
       most_recent = true
-      filters = {
-        name                = replace(replace(local.base.name, "{arch}", "amd64"), "{machine}", "x86_64")
-        architecture        = "x86_64"
-        root-device-type    = "ebs"
-        virtualization-type = "hvm"
-      }
     }
   }
   source "amazon-ebs.node" {
     name          = "arm64"
-    ami_name      = "${local.ami}-arm64-${local.started}"
+    ami_name      = local.amazon.arm64.ami
     instance_type = "m7g.large"
+    tags          = local.amazon.arm64.tags
+    snapshot_tags = local.amazon.arm64.tags
     source_ami_filter {
       owners      = [local.base.owner]
+      filters     = local.amazon.arm64.base
       most_recent = true
-      filters = {
-        name                = replace(replace(local.base.name, "{arch}", "arm64"), "{machine}", "arm64")
-        architecture        = "arm64"
-        root-device-type    = "ebs"
-        virtualization-type = "hvm"
-      }
     }
   }
   source "qemu.node" {
@@ -61,8 +55,9 @@ build {
     destination = "${local.folder}/windlass"
   }
   provisioner "shell" {
-    script          = "${path.root}/provision.sh"
-    execute_command = "chmod +x {{ .Path }} && sudo env {{ .Vars }} {{ .Path }} ${local.folder} ${basename(var.bake)}"
+    script           = "${path.root}/provision.sh"
+    environment_vars = ["WINDLASS_SHA256=${local.program_sha256[source.name]}"]
+    execute_command  = "chmod +x {{ .Path }} && sudo env {{ .Vars }} {{ .Path }} ${local.folder} ${basename(var.bake)}"
     # The program, packages, images: minutes where a mirror is slow, not more.
     timeout = "30m"
   }
@@ -82,14 +77,20 @@ build {
   post-processor "manifest" {
     output = "${var.name}-manifest.json"
     custom_data = {
-      kubernetes  = local.kubernetes
-      bake_sha256 = local.bake_sha256
+      kubernetes     = local.kubernetes
+      bake_sha256    = local.bake_sha256
+      program_sha256 = local.program_sha256[source.name]
     }
   }
 }
 
 locals {
-  ami = "${var.name}-${local.kubernetes}-${var.base}"
+  # By the name of the source.
+  program_sha256 = {
+    amd64 = var.windlass_amd64_sha256
+    arm64 = var.windlass_arm64_sha256
+    vm    = var.windlass_amd64_sha256
+  }
   # Not /tmp, which is memory on Amazon Linux.
   folder = "/var/tmp/windlass-bake"
 }

@@ -4,6 +4,16 @@
 set -eu
 folder=$1 bake=$2
 
+# The program is what the image's tag will say that it is. Whoever makes no such tag sets no variable.
+if [ "${WINDLASS_SHA256-unsaid}" != unsaid ]; then
+    found=$(sha256sum < "$folder/windlass")
+    if [ "${found%% *}" != "$WINDLASS_SHA256" ]; then
+        echo "the program windlass has the SHA-256 ${found%% *}, wanted \`$WINDLASS_SHA256\`" >&2
+        echo 'hint: -var windlass_amd64_sha256=$(sha256sum < FILE | cut -d" " -f1), and so for arm64' >&2
+        exit 1
+    fi
+fi
+
 # cloud-init installs and configures for a while after sshd answers; that it found something to complain
 # of is no reason to stop.
 if command -v cloud-init > /dev/null; then

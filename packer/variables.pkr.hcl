@@ -17,6 +17,18 @@ variable "windlass_arm64" {
   description = "The program `windlass` for aarch64: for the source amazon-ebs.arm64."
 }
 
+variable "windlass_amd64_sha256" {
+  type        = string
+  default     = ""
+  description = "Its SHA-256, as `sha256sum` prints it: a tag of the AMI, and what is uploaded must have it."
+}
+
+variable "windlass_arm64_sha256" {
+  type        = string
+  default     = ""
+  description = "The same of the program for aarch64."
+}
+
 variable "name" {
   type        = string
   default     = "windlass"
@@ -77,12 +89,25 @@ variable "ssh_key" {
   description = "For qemu alone: the private key's file."
 }
 
+variable "firmware" {
+  type        = string
+  default     = ""
+  description = "For qemu alone: UEFI in one file, as `-bios` takes it (OVMF.fd), for a disk that boots by it."
+}
+
+variable "qemu" {
+  type        = string
+  default     = "qemu-system-x86_64"
+  description = "For qemu alone: its program. `qemu-img` is looked for in PATH."
+}
+
 locals {
-  bake_text = file(var.bake)
+  bake_text = file(abspath(var.bake))
   # The first thing in quotes after the first `kubernetes =`: Packer reads no TOML.
   kubernetes = split("\"", split("kubernetes =", local.bake_text)[1])[1]
   # What is downloaded is in bake.toml with its SHA-256, so this one digest names all of it. Packer has no
-  # function for the digest of a program's file: image.json has those of the builder's own files.
+  # function for the digest of a program's file: that one is told, and the builder looks whether it is so.
+  # image.json has those of other files beside bake.toml.
   bake_sha256 = sha256(local.bake_text)
   started     = formatdate("YYYYMMDD-hhmmss", timestamp())
 
