@@ -8,7 +8,7 @@ use time::macros::datetime;
 use crate::client::ec2::{Instance, Route, RouteTable, State, Target};
 use crate::config::{
     Admission, Api, Boot, Cluster, Drain, Hooks, Host, Kubelet, MaxPods, Network, Node, NodeConfig,
-    NodeNames, Registry, ReservedFormula, Role, Watch,
+    NodeNames, Registry, ReservedFormula, Role, Storage, Watch,
 };
 use crate::exchange::Request;
 use crate::pki::{PrivateKey, Subject};
@@ -81,6 +81,7 @@ pub fn config() -> NodeConfig {
         },
         node: Node { role: Role::Worker, labels: BTreeMap::new(), taints: Vec::new() },
         host: Host::default(),
+        storage: Storage::default(),
         kubelet: Kubelet {
             max_pods: MaxPods::Eks,
             reserved: ReservedFormula::Eks,

@@ -10,7 +10,7 @@ use super::raw::{self, Section};
 use super::sections::{self, Limits};
 use super::{
     Admission, Api, Boot, Cluster, Drain, Hooks, Host, Kubelet, Network, Node, NodeConfig,
-    Registry, Watch, api, host, kubelet, labels, network, rules, watch,
+    Registry, Storage, Watch, api, host, kubelet, labels, network, rules, storage, watch,
 };
 
 /// A whole `cluster.toml`, validated.
@@ -42,6 +42,7 @@ struct Group {
     node: Node,
     kubelet: Kubelet,
     host: Host,
+    storage: Storage,
     hooks: Hooks,
     boot: Boot,
     drain: Drain,
@@ -76,6 +77,7 @@ impl ClusterFile {
                 node: group.node,
                 kubelet: group.kubelet,
                 host: group.host,
+                storage: group.storage,
                 registry: self.registry.clone(),
                 hooks: group.hooks,
                 boot: group.boot,
@@ -93,6 +95,7 @@ struct Shared {
     limits: Limits,
     kubelet: Kubelet,
     host: Host,
+    storage: Storage,
     boot: Boot,
     drain: Drain,
     watch: Watch,
@@ -109,16 +112,16 @@ fn read(root: &Section<'_>) -> Option<ClusterFile> {
     let limits = root.table("admission", sections::limits);
     let kubelet = root.table("kubelet", |table| kubelet::read(table, Kubelet::default()));
     let host = root.table("host", |table| host::read(table, Host::default()));
+    let storage = root.table("storage", |table| storage::read(table, Storage::default()));
     let boot = root.table("boot", |table| sections::boot(table, Boot::default()));
     let drain = root.table("drain", |table| sections::drain(table, Drain::default()));
     let watch = root.table("watch", |table| watch::read(table, Watch::default()));
     let groups_at = root.required("groups", "a table `[groups.NAME]` for each group");
-    let shared = match (limits, kubelet, host, boot, drain, watch) {
-        (Some(limits), Some(kubelet), Some(host), Some(boot), Some(drain), Some(watch)) => {
-            Some(Shared { limits, kubelet, host, boot, drain, watch })
-        }
-        _ => None,
-    };
+    let shared = (|| {
+        let (limits, kubelet, host, storage) = (limits?, kubelet?, host?, storage?);
+        let (boot, drain, watch) = (boot?, drain?, watch?);
+        Some(Shared { limits, kubelet, host, storage, boot, drain, watch })
+    })();
     let groups = groups_at.and_then(|entry| read_groups(&entry, shared.as_ref()));
     let (cluster, bucket, kms_key) = cluster?;
     Some(ClusterFile {
@@ -165,6 +168,8 @@ fn read_group(section: &Section<'_>, shared: Option<&Shared>) -> Option<Group> {
     let kubelet = section.table("kubelet", |table| kubelet::read(table, kubelet));
     let host = shared.map(|shared| shared.host.clone()).unwrap_or_default();
     let host = section.table("host", |table| host::read(table, host));
+    let storage = shared.map(|shared| shared.storage).unwrap_or_default();
+    let storage = section.table("storage", |table| storage::read(table, storage));
     let boot = shared.map(|shared| shared.boot.clone()).unwrap_or_default();
     let boot = section.table("boot", |table| sections::boot(table, boot));
     let drain = shared.map(|shared| shared.drain.clone()).unwrap_or_default();
@@ -178,6 +183,7 @@ fn read_group(section: &Section<'_>, shared: Option<&Shared>) -> Option<Group> {
         node: Node { role: role?, labels: labels?, taints: taints? },
         kubelet: kubelet?,
         host: host?,
+        storage: storage?,
         hooks: hooks?,
         boot: boot?,
         drain: drain?,

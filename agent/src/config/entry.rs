@@ -55,6 +55,11 @@ impl<'a> Entry<'a> {
         self.value.as_str().or_else(|| self.wrong_type(wanted))
     }
 
+    /// Yes or no.
+    pub fn boolean(&self) -> Option<bool> {
+        self.value.as_bool().or_else(|| self.wrong_type("`true` or `false`"))
+    }
+
     /// A whole number within a range.
     pub fn integer(&self, within: RangeInclusive<u32>) -> Option<u32> {
         let wanted = || format!("a whole number from {} to {}", within.start(), within.end());

@@ -18,6 +18,7 @@ pub(crate) mod raw;
 mod revision;
 mod rules;
 mod sections;
+mod storage;
 pub mod userdata;
 mod watch;
 mod words;
@@ -27,6 +28,7 @@ pub use host::{Host, PageSize, Swap};
 pub use kubelet::merge;
 pub(crate) use network::overlap;
 pub use problems::{Problem, Problems};
+pub use storage::{InstanceStore, Storage};
 pub use userdata::{Sha256Hex, UserData};
 pub use watch::{Listen, Watch};
 pub use words::parse_duration;
@@ -53,6 +55,9 @@ pub struct NodeConfig {
     /// known still boots.
     #[serde(skip_serializing_if = "Host::is_plain")]
     pub host: Host,
+    /// Left out as `host` is.
+    #[serde(skip_serializing_if = "Storage::is_plain")]
+    pub storage: Storage,
     pub registry: Registry,
     pub hooks: Hooks,
     pub boot: Boot,

@@ -3,8 +3,8 @@
 use super::problems::Problems;
 use super::raw::{self, Section};
 use super::{
-    Admission, Api, Boot, Drain, Host, Kubelet, Node, NodeConfig, Watch, api, host, kubelet,
-    labels, network, rules, sections, watch,
+    Admission, Api, Boot, Drain, Host, Kubelet, Node, NodeConfig, Storage, Watch, api, host,
+    kubelet, labels, network, rules, sections, storage, watch,
 };
 
 impl NodeConfig {
@@ -33,6 +33,7 @@ fn read(root: &Section<'_>) -> Option<NodeConfig> {
     let node = root.table("node", read_node);
     let kubelet = root.table("kubelet", |table| kubelet::read(table, Kubelet::default()));
     let host = root.table("host", |table| host::read(table, Host::default()));
+    let storage = root.table("storage", |table| storage::read(table, Storage::default()));
     let registry = root.table("registry", sections::registry);
     let hooks = root.table("hooks", sections::hooks);
     let boot = root.table("boot", |table| sections::boot(table, Boot::default()));
@@ -47,6 +48,7 @@ fn read(root: &Section<'_>) -> Option<NodeConfig> {
         node: node?,
         kubelet: kubelet?,
         host: host?,
+        storage: storage?,
         registry: registry?,
         hooks: hooks?,
         boot: boot?,

@@ -51,6 +51,7 @@ fn any_config(rng: &mut Rng) -> NodeConfig {
         node: any_node(rng),
         kubelet: any_kubelet(rng),
         host: any_host(rng),
+        storage: any_storage(rng),
         registry: Registry { mirrors: any_mirrors(rng) },
         hooks: Hooks {
             launch: rng.bool().then(|| pick(rng, &["launch", "a-b_c/d"])),
@@ -84,6 +85,12 @@ fn any_host(rng: &mut Rng) -> Host {
         host.hugepages.insert(size, rng.u32(..9));
     }
     host
+}
+
+fn any_storage(rng: &mut Rng) -> Storage {
+    let stores = [InstanceStore::Unused, InstanceStore::Mount, InstanceStore::Raid0];
+    let instance_store = stores[rng.usize(..3)];
+    Storage { instance_store, volume: instance_store == InstanceStore::Unused && rng.bool() }
 }
 
 fn pick_listen(rng: &mut Rng) -> Listen {
