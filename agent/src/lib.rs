@@ -19,4 +19,5 @@ pub mod pki;
 pub mod plan;
 pub mod policies;
 pub mod report;
+pub mod storage;
 pub mod watch;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 pub const FOLDER: &str = "/etc/systemd/system";
 
 /// Path below /etc/systemd → contents.
-pub const FILES: [(&str, &str); 8] = [
+pub const FILES: [(&str, &str); 9] = [
     // What the journal may take of an image's disk and memory.
     ("journald.conf.d/windlass.conf", include_str!("../../../systemd/journald.conf")),
     ("system/containerd.service", include_str!("../../../systemd/containerd.service")),
@@ -16,6 +16,7 @@ pub const FILES: [(&str, &str); 8] = [
     ("system/windlass-abandon.service", include_str!("../../../systemd/windlass-abandon.service")),
     ("system/windlass-admit.service", include_str!("../../../systemd/windlass-admit.service")),
     ("system/windlass-boot.service", include_str!("../../../systemd/windlass-boot.service")),
+    ("system/windlass-storage.service", include_str!("../../../systemd/windlass-storage.service")),
     ("system/windlass-watch.service", include_str!("../../../systemd/windlass-watch.service")),
 ];
 

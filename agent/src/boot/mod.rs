@@ -17,6 +17,7 @@ mod pool;
 mod ready;
 mod steps;
 mod stop;
+mod storage;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,7 +37,7 @@ use self::configuration::Revision;
 use self::identity::Wanted;
 use self::pool::Arrived;
 use self::stop::{Deadline, Stop};
-use crate::basis::Mailbox;
+use crate::basis::{BASIS, Mailbox};
 use crate::cli::{Failure, Started};
 use crate::client::Wire;
 use crate::client::autoscaling::Hook;
@@ -201,7 +202,13 @@ impl Boot {
                 None => self.admission(aws, &candidate, deadline).await,
             }
         };
-        let (grant, ()) = try_join!(admitted, self.prepare(&candidate))?;
+        // On a machine that was a node before, the certificate is on the group's disk, too.
+        let again = self.machine.path(BASIS).exists();
+        if again {
+            self.storage(&candidate).await?;
+        }
+        let storage = async { if again { Ok(()) } else { self.storage(&candidate).await } };
+        let (grant, (), ()) = try_join!(admitted, self.prepare(&candidate), storage)?;
         self.ipv6(&mut candidate, deadline).await?;
         let units = self.install(&candidate, &grant).await?;
         let since = self.start(known, &units, running).await?;

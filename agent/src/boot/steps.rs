@@ -340,7 +340,7 @@ impl Boot {
     }
 }
 
-fn done<T>(value: T, changes: &Changes, unchanged: &str) -> Done<T> {
+pub(super) fn done<T>(value: T, changes: &Changes, unchanged: &str) -> Done<T> {
     match changes.0.len() {
         0 => {
             Done { value, outcome: Outcome::Unchanged, detail: format!("{unchanged}: as planned") }

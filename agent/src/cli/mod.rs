@@ -16,6 +16,7 @@ pub mod output;
 pub mod plan;
 pub mod report;
 pub mod status;
+pub mod storage;
 pub mod target;
 pub mod uncordon;
 pub mod watch;
@@ -34,6 +35,7 @@ pub enum Command {
     Abandon(abandon::Args),
     Admit(admit::Args),
     Watch(watch::Args),
+    Storage(storage::Args),
     Status(status::Args),
     Plan(plan::Args),
     Bake(bake::Args),
@@ -57,6 +59,7 @@ impl Command {
             Self::Plan(args) => Box::pin(plan::run(args)).await,
             Self::Admit(args) => Box::pin(admit::run(args)).await,
             Self::Watch(args) => Box::pin(watch::run(args)).await,
+            Self::Storage(args) => Box::pin(storage::run(args)).await,
             Self::Status(args) => Box::pin(status::run(args)).await,
             Self::Bake(args) => Box::pin(bake::run(args)).await,
             Self::Cluster(args) => Box::pin(cluster::run(args)).await,

@@ -51,6 +51,26 @@ impl Machine {
         self.job("reset-failed", units).await
     }
 
+    /// The units are stopped when this returns.
+    pub async fn stop_units(&self, units: &[&str]) -> anyhow::Result<()> {
+        if let Effects::Kept(folder) = &self.effects {
+            let mut folder = lock(folder);
+            folder.units.retain(|unit, _| !units.contains(&unit.as_str()));
+            folder.log.push(format!("systemctl stop {}", units.join(" ")));
+            return Ok(());
+        }
+        systemctl(&[&["stop"], units].concat()).await.map(drop)
+    }
+
+    /// Starts a unit whose program does one thing, and waits until that is done.
+    pub async fn run_unit(&self, unit: &str) -> anyhow::Result<()> {
+        if let Effects::Kept(folder) = &self.effects {
+            lock(folder).log.push(format!("systemctl start {unit}, to its end"));
+            return Ok(());
+        }
+        systemctl(&["start", unit]).await.map(drop)
+    }
+
     async fn job(&self, verb: &str, units: &[&str]) -> anyhow::Result<()> {
         if units.is_empty() {
             return Ok(());

@@ -138,6 +138,8 @@ pub enum BootStep {
     Key,
     /// The request into the inbox.
     Request,
+    /// The disk that the group keeps its nodes' data on.
+    Storage,
     /// All that needs no grant.
     Prepare,
     /// Waiting for admission.
@@ -164,6 +166,7 @@ impl BootStep {
             Self::Facts => "facts",
             Self::Key => "key",
             Self::Request => "request",
+            Self::Storage => "storage",
             Self::Prepare => "prepare",
             Self::Grant => "grant",
             Self::Ipv6 => "ipv6",

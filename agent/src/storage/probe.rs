@@ -1,0 +1,151 @@
+//! What is on a device, asked of `blkid` by low-level probing: of the device itself, not of a cache.
+//!
+//! Source: blkid(8).
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::{Context, bail};
+use nix::libc::{EBUSY, O_EXCL};
+
+use super::LABEL;
+use super::run::output;
+use crate::host::Machine;
+
+/// What is on a disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    /// Nothing at all.
+    Blank,
+    /// A file system that we made.
+    Ours(FileSystem),
+    /// A part of an array that we made.
+    Member {
+        /// The array's UUID.
+        array: String,
+        /// The array's device, where the kernel has put it together: `md127`.
+        assembled: Option<String>,
+    },
+    /// Anything else; as a sentence goes on after the disk's name.
+    Foreign(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileSystem {
+    Ext4,
+    Xfs,
+}
+
+impl FileSystem {
+    /// As the kernel and `mkfs` call it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Ext4 => "ext4",
+            Self::Xfs => "xfs",
+        }
+    }
+}
+
+/// Looks at a device that is not mounted; `holders` is what is made of it.
+pub(super) async fn device(
+    machine: &Machine,
+    path: &str,
+    holders: &[String],
+) -> anyhow::Result<Content> {
+    let open = OpenOptions::new().read(true).custom_flags(O_EXCL).open(machine.path(path));
+    match open {
+        // Whatever has it: a part of an array has its holder.
+        Err(error) if error.raw_os_error() == Some(EBUSY) && holders.is_empty() => {
+            return Ok(Content::Foreign("is in use".to_owned()));
+        }
+        Err(error) if error.raw_os_error() == Some(EBUSY) => {}
+        // blkid says of a device that it cannot read what it says of an empty one.
+        opened => drop(opened.with_context(|| format!("opening {path}"))?),
+    }
+    let probed = output("blkid", &["-p", "-o", "export", path]).await?;
+    let said = String::from_utf8_lossy(&probed.stderr);
+    match probed.status.code() {
+        Some(0) => Ok(content(&String::from_utf8_lossy(&probed.stdout), holders)),
+        Some(2) if said.trim().is_empty() => Ok(match holders {
+            [] => Content::Blank,
+            _ => Content::Foreign(format!("is a part of {}", holders.join(", "))),
+        }),
+        Some(8) => Ok(Content::Foreign("has traces of more than one file system".to_owned())),
+        _ => bail!("`blkid -p {path}` failed ({}): {}", probed.status, said.trim()),
+    }
+}
+
+/// `said` is lines of `KEY=VALUE`, in which special characters have a backslash before them.
+fn content(said: &str, holders: &[String]) -> Content {
+    let found: BTreeMap<&str, String> = said
+        .lines()
+        .filter_map(|line| line.split_once('='))
+        .map(|(key, value)| (key, value.replace('\\', "")))
+        .collect();
+    let value = |key: &str| found.get(key).map(String::as_str);
+    let ours = value("LABEL") == Some(LABEL);
+    match (value("TYPE"), holders) {
+        (Some("linux_raid_member"), [] | [_]) if ours => Content::Member {
+            array: value("UUID").unwrap_or_default().to_owned(),
+            assembled: holders.first().cloned(),
+        },
+        (Some("ext4"), []) if ours => Content::Ours(FileSystem::Ext4),
+        (Some("xfs"), []) if ours => Content::Ours(FileSystem::Xfs),
+        (Some(kind), _) => Content::Foreign(match value("LABEL") {
+            Some(label) => format!("has {kind} by the name `{label}`"),
+            None => format!("has {kind}"),
+        }),
+        (None, _) => Content::Foreign(match value("PTTYPE") {
+            Some(table) => format!("has a partition table ({table})"),
+            None => "has something on it".to_owned(),
+        }),
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blank => f.write_str("is empty"),
+            Self::Ours(kind) => write!(f, "has {} of windlass'", kind.name()),
+            Self::Member { array, .. } => write!(f, "is a part of windlass' array {array}"),
+            Self::Foreign(what) => f.write_str(what),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_blkid_says_is_ours_only_by_kind_and_name() {
+        let foreign = |what: &str| Content::Foreign(what.to_owned());
+        let member = |assembled: Option<&str>| Content::Member {
+            array: "a-b".to_owned(),
+            assembled: assembled.map(str::to_owned),
+        };
+        let raid = "DEVNAME=/dev/nvme1n1\nUUID=a-b\nLABEL=windlass\nTYPE=linux_raid_member\n";
+        for (said, holders, wanted) in [
+            ("LABEL=windlass\nTYPE=ext4\n", &[][..], Content::Ours(FileSystem::Ext4)),
+            ("TYPE=xfs\nLABEL=windlass\n", &[], Content::Ours(FileSystem::Xfs)),
+            ("LABEL=windlass\nTYPE=vfat\n", &[], foreign("has vfat by the name `windlass`")),
+            ("LABEL=my\\ data\nTYPE=ext4\n", &[], foreign("has ext4 by the name `my data`")),
+            ("TYPE=ext4\n", &[], foreign("has ext4")),
+            ("LABEL=windlass\nTYPE=ext4\n", &["dm-0"], foreign("has ext4 by the name `windlass`")),
+            ("PTTYPE=gpt\n", &[], foreign("has a partition table (gpt)")),
+            ("USAGE=other\n", &[], foreign("has something on it")),
+            (raid, &[], member(None)),
+            (raid, &["md127"], member(Some("md127"))),
+            (
+                "LABEL=host:data\nTYPE=linux_raid_member\n",
+                &["md0"],
+                foreign("has linux_raid_member by the name `host:data`"),
+            ),
+        ] {
+            let holders: Vec<_> = holders.iter().map(|it| (*it).to_owned()).collect();
+            assert_eq!(content(said, &holders), wanted, "{said} {holders:?}");
+        }
+    }
+}
