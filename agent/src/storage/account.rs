@@ -1,6 +1,7 @@
 //! What goes between `windlass boot` and `windlass storage`.
 
 use std::fmt;
+use std::fs;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, ensure};
@@ -8,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::DATA;
 use super::places::PLACES;
+use crate::converge::files::ensure_absent;
 use crate::converge::{Changes, ensure_file};
 use crate::host::Machine;
 
@@ -38,18 +40,17 @@ pub struct Account {
 pub struct Refused(pub String);
 
 impl Account {
-    pub(super) fn of(machine: &Machine, done: &anyhow::Result<Changes>) -> Self {
-        let device = std::fs::metadata(machine.path(DATA)).map(|folder| folder.dev()).ok();
+    pub(super) fn of(machine: &Machine, done: &anyhow::Result<()>, changes: Changes) -> Self {
+        let Changes(changes) = changes;
         match done {
-            Ok(Changes(changes)) => {
-                Self { changes: changes.clone(), device, failure: None, lasting: false }
+            Ok(()) => {
+                let device = fs::metadata(machine.path(DATA)).map(|folder| folder.dev()).ok();
+                Self { changes, device, failure: None, lasting: false }
             }
-            Err(error) => Self {
-                changes: Vec::new(),
-                device: None,
-                failure: Some(format!("{error:#}")),
-                lasting: error.is::<Refused>(),
-            },
+            Err(error) => {
+                let lasting = error.is::<Refused>();
+                Self { changes, device: None, failure: Some(format!("{error:#}")), lasting }
+            }
         }
     }
 
@@ -60,7 +61,7 @@ impl Account {
     /// What the last run left, and takes it away; none where it left nothing.
     pub fn take(machine: &Machine) -> anyhow::Result<Option<Self>> {
         let Some(text) = machine.read(ACCOUNT)? else { return Ok(None) };
-        crate::converge::files::ensure_absent(machine, ACCOUNT)?;
+        ensure_absent(machine, ACCOUNT)?;
         serde_json::from_slice(&text).with_context(|| format!("reading {ACCOUNT}"))
     }
 
@@ -68,7 +69,7 @@ impl Account {
     /// mounts only where `/` is shared.
     pub fn ensure_seen(&self, machine: &Machine) -> anyhow::Result<()> {
         for (path, _) in PLACES {
-            let seen = std::fs::metadata(machine.path(path)).map(|folder| folder.dev()).ok();
+            let seen = fs::metadata(machine.path(path)).map(|folder| folder.dev()).ok();
             ensure!(
                 seen == self.device,
                 "the disk is mounted at {path}, and windlass-boot.service does not see it there\n\

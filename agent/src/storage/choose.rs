@@ -1,7 +1,6 @@
 //! Which disk it is, and what has to be made on it: a pure function of what was seen. Whatever is not
 //! clear is refused with everything that was found.
 
-use super::begun::Begun;
 use super::disks::{Disk, Kind};
 use super::probe::{Content, FileSystem};
 use crate::config::{InstanceStore, Storage};
@@ -11,92 +10,102 @@ use crate::config::{InstanceStore, Storage};
 pub(super) enum Choice {
     /// It has our file system.
     Mount(String, FileSystem),
-    /// Nothing is on it, or half of what a run that was killed was about to make.
+    /// Nothing is on it, or a file system of ours that was never finished.
     Format(String),
     /// They are an array of ours; `Some` where the kernel has put it together.
     Assemble { members: Vec<String>, array: String, assembled: Option<String> },
-    /// They are to become an array. Some may have half of what a run that was killed was about to make.
+    /// They are to become an array.
     Create { members: Vec<String> },
+}
+
+/// What this machine was until now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Before {
+    Nothing,
+    /// Pods may have volumes here, which kubelet formats.
+    Node,
+}
+
+impl Before {
+    pub(super) fn of(was_node: bool) -> Self {
+        if was_node { Self::Node } else { Self::Nothing }
+    }
 }
 
 const NEW_INSTANCE: &str = "hint: what a group's disks are for is decided when an instance is new: \
                             replace this one";
 
-pub(super) fn choose(wanted: Storage, disks: &[Disk], begun: &Begun) -> Result<Choice, String> {
-    let disks: Vec<_> = disks.iter().map(|disk| (disk, state(disk, begun))).collect();
+pub(super) fn choose(wanted: Storage, disks: &[Disk], before: Before) -> Result<Choice, String> {
     if disks.is_empty() {
         return Err(none(Kind::wanted(wanted)));
     }
     match wanted {
-        Storage { volume: true, .. } => one_volume(&disks),
-        Storage { instance_store: InstanceStore::Raid0, .. } if disks.len() > 1 => array(&disks),
+        Storage { volume: true, .. } => one_volume(disks, before),
+        Storage { instance_store: InstanceStore::Raid0, .. } if disks.len() > 1 => array(disks),
         // An array of one disk would be that disk.
-        _ => one_of(&disks),
+        _ => one_of(disks),
     }
 }
 
-/// A disk, and what is on it that counts.
-type Judged<'a> = (&'a Disk, Content);
-
-/// What we began to make there and did not end is as good as nothing. What others made is never ours,
-/// whatever we had begun.
-fn state(disk: &Disk, begun: &Begun) -> Content {
-    match &disk.content {
-        Content::Ours(_) | Content::Member { .. } if begun.has(&disk.serial) => Content::Blank,
-        content => content.clone(),
-    }
-}
-
-fn one_of(disks: &[Judged<'_>]) -> Result<Choice, String> {
-    let ours = disks.iter().filter(|(_, content)| matches!(content, Content::Ours(_)));
+fn one_of(disks: &[Disk]) -> Result<Choice, String> {
+    let ours = disks.iter().filter_map(|disk| match disk.content {
+        Content::Ours(kind) => Some((&disk.name, kind)),
+        _ => None,
+    });
     match ours.collect::<Vec<_>>()[..] {
-        [(disk, Content::Ours(kind))] => return Ok(Choice::Mount(disk.name.clone(), *kind)),
+        [(name, kind)] => return Ok(Choice::Mount(name.clone(), kind)),
         [] => {}
         _ => {
             let why = "more than one disk has a file system of windlass', and which is in use cannot be told";
             return Err(refusal(why, disks, NEW_INSTANCE));
         }
     }
-    if disks.iter().any(|(_, content)| matches!(content, Content::Member { .. })) {
+    if disks.iter().any(|disk| matches!(disk.content, Content::Member { .. })) {
         let why = "the disks are an array of windlass', wanted a disk alone";
         return Err(refusal(why, disks, NEW_INSTANCE));
     }
-    let blank = disks.iter().find(|(_, content)| *content == Content::Blank);
-    let (disk, _) = blank.ok_or_else(|| {
+    let free = [Content::Unfinished, Content::Blank]
+        .iter()
+        .find_map(|wanted| disks.iter().find(|disk| disk.content == *wanted));
+    let disk = free.ok_or_else(|| {
         let hint = "hint: only a disk with nothing at all on it is formatted: whoever put that there has \
-                    to leave it out, or to take it off (`wipefs --all`)";
+                    to leave it out, or to write zeros over it (`blkdiscard --zeroout`)";
         refusal("no disk is empty", disks, hint)
     })?;
     Ok(Choice::Format(disk.name.clone()))
 }
 
-/// On an instance that was a node before there may be volumes of pods; the one that is ours is known.
-fn one_volume(disks: &[Judged<'_>]) -> Result<Choice, String> {
-    let ours = disks.iter().any(|(_, content)| matches!(content, Content::Ours(_)));
-    if disks.len() > 1 && !ours {
+/// The volume that is ours is known among those of pods; one that is not made yet might be a pod's.
+fn one_volume(disks: &[Disk], before: Before) -> Result<Choice, String> {
+    let ours = disks.iter().any(|disk| matches!(disk.content, Content::Ours(_)));
+    if !ours && disks.len() > 1 {
         let why = format!("there are {} EBS volumes beside the root's, wanted one", disks.len());
         let hint = "hint: which one it would be is not guessed: leave the others out of the launch \
                     template";
         return Err(refusal(&why, disks, hint));
     }
+    if !ours && before == Before::Node {
+        let why =
+            "this machine was a node without the volume, and one that is there now may be a pod's";
+        return Err(refusal(why, disks, NEW_INSTANCE));
+    }
     one_of(disks)
 }
 
-fn array(disks: &[Judged<'_>]) -> Result<Choice, String> {
-    let members: Vec<_> = disks.iter().map(|(disk, _)| disk.name.clone()).collect();
-    if disks.iter().all(|(_, content)| *content == Content::Blank) {
+fn array(disks: &[Disk]) -> Result<Choice, String> {
+    let members: Vec<_> = disks.iter().map(|disk| disk.name.clone()).collect();
+    if disks.iter().all(|disk| disk.content == Content::Blank) {
         return Ok(Choice::Create { members });
     }
-    let parts = disks.iter().map(|(_, content)| match content {
-        Content::Member { array, assembled } => Some((array, assembled)),
+    let parts = disks.iter().map(|disk| match &disk.content {
+        Content::Member { array, assembled } => Some((array, assembled.as_ref())),
         _ => None,
     });
     match parts.collect::<Option<Vec<_>>>().as_deref() {
-        Some([(array, assembled), others @ ..])
-            if others.iter().all(|other| *other == (*array, *assembled)) =>
-        {
-            let (array, assembled) = ((*array).clone(), (*assembled).clone());
-            Ok(Choice::Assemble { members, array, assembled })
+        Some(parts) if parts.iter().all(|(array, _)| *array == parts[0].0) => {
+            // Some may be in it already while udev puts it together.
+            let assembled = parts.iter().find_map(|(_, assembled)| *assembled).cloned();
+            Ok(Choice::Assemble { members, array: parts[0].0.clone(), assembled })
         }
         _ => {
             let why = "the disks are neither all empty nor all of one array of windlass'";
@@ -121,8 +130,8 @@ fn none(kind: Kind) -> String {
     .to_owned()
 }
 
-fn refusal(why: &str, disks: &[Judged<'_>], hint: &str) -> String {
-    let found: Vec<_> = disks.iter().map(|(disk, _)| disk.to_string()).collect();
+fn refusal(why: &str, disks: &[Disk], hint: &str) -> String {
+    let found: Vec<_> = disks.iter().map(ToString::to_string).collect();
     format!("{why}: {}\n{hint}", found.join("; "))
 }
 

@@ -22,7 +22,6 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Disk {
     /// `nvme1n1`.
     pub name: String,
-    pub kind: Kind,
     /// Unique among all; that of a volume is its id without the hyphen.
     pub serial: String,
     pub content: Content,
@@ -68,10 +67,6 @@ impl Kind {
 }
 
 impl Disk {
-    pub(super) fn path(&self) -> String {
-        format!("/dev/{}", self.name)
-    }
-
     /// All of the wanted kind, by their names. They are waited for for a while.
     pub(super) async fn wait_for(machine: &Machine, wanted: Storage) -> anyhow::Result<Vec<Self>> {
         let (kind, began) = (Kind::wanted(wanted), Instant::now());
@@ -101,9 +96,15 @@ impl Seen {
         } else if !self.partitions.is_empty() {
             Content::Foreign(format!("has the partitions {}", self.partitions.join(", ")))
         } else {
-            probe::device(machine, &format!("/dev/{}", self.name), &self.holders).await?
+            let path = format!("/dev/{}", self.name);
+            let content = probe::device(machine, &path, &self.holders).await?;
+            match self.kind {
+                Kind::Volume => probe::volume(machine, &path, content)?,
+                // What reading tells of it is not documented; nobody has it before this machine.
+                Kind::InstanceStore => content,
+            }
         };
-        Ok(Disk { name: self.name, kind: self.kind, serial: self.serial, content })
+        Ok(Disk { name: self.name, serial: self.serial, content })
     }
 }
 
@@ -169,15 +170,6 @@ fn names(machine: &Machine, folder: &str) -> Vec<String> {
 /// Models and serial numbers are filled up with spaces.
 fn attribute(machine: &Machine, path: &str) -> String {
     fs::read_to_string(machine.path(path)).unwrap_or_default().trim().to_owned()
-}
-
-impl fmt::Display for Kind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::InstanceStore => "instance store",
-            Self::Volume => "EBS volume",
-        })
-    }
 }
 
 /// `nvme1n1 (vol0123…) is mounted at /data`.

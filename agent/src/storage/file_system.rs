@@ -1,16 +1,17 @@
 //! Makes what was chosen: a file system on a disk, or on an array of all of them.
 //!
-//! Sources: mkfs.xfs(8), mkfs.ext4(8), mdadm(8). Nothing is forced on a disk: what was on it, and may go,
-//! is taken off first. Blocks are not discarded: EC2 hands disks over trimmed, and discarding
-//! terabytes may take minutes ("SSD instance store volumes", TRIM support).
+//! Sources: mkfs.xfs(8), mkfs.ext4(8), mdadm(8). mkfs.ext4 asks nobody where no terminal is: that nothing
+//! is on the disk is looked at once more just before. Blocks are not discarded: EC2 hands disks over
+//! trimmed, and discarding terabytes may take minutes ("SSD instance store volumes", TRIM support).
 
-use super::LABEL;
+use anyhow::bail;
+
 use super::account::Refused;
-use super::begun::Begun;
 use super::choose::Choice;
-use super::disks::{Disk, holders};
+use super::disks::holders;
 use super::probe::{self, Content, FileSystem};
 use super::run::run;
+use super::{LABEL, UNFINISHED};
 use crate::converge::{Changes, Ensured};
 use crate::host::Machine;
 
@@ -30,20 +31,16 @@ pub(super) struct Made {
 pub(super) async fn ensure(
     machine: &Machine,
     choice: &Choice,
-    disks: &[Disk],
     changes: &mut Changes,
 ) -> anyhow::Result<Made> {
     match choice {
         Choice::Mount(name, kind) => Ok(Made { device: format!("/dev/{name}"), kind: *kind }),
         Choice::Format(name) => {
-            let kind = available(machine)?;
-            begin(machine, disks, std::slice::from_ref(name)).await?;
-            format(machine, &format!("/dev/{name}"), kind, changes).await
+            format(machine, &format!("/dev/{name}"), available(machine)?, changes).await
         }
         Choice::Create { members } => {
             ensure_mdadm(machine)?;
             let kind = available(machine)?;
-            begin(machine, disks, members).await?;
             let array = create(machine, members).await?;
             changes.add(Ensured::Changed, || format!("made {array} of {}", members.join(", ")));
             format(machine, &array, kind, changes).await
@@ -56,12 +53,12 @@ pub(super) async fn ensure(
             };
             match probe::device(machine, &device, &[]).await? {
                 Content::Ours(kind) => Ok(Made { device, kind }),
-                // It was made, and the power went before its file system was.
-                Content::Blank => {
-                    let kind = available(machine)?;
-                    format(machine, &device, kind, changes).await
-                }
-                other => Err(Refused(format!("windlass' array {device} {other}")).into()),
+                Content::Unfinished => format(machine, &device, available(machine)?, changes).await,
+                other => Err(Refused(format!(
+                    "windlass' array {device} {other}, wanted a file system of windlass'\n\
+                     hint: replace this instance"
+                ))
+                .into()),
             }
         }
     }
@@ -81,49 +78,30 @@ fn ensure_mdadm(machine: &Machine) -> anyhow::Result<()> {
     Err(Refused(NO_MDADM.to_owned()).into())
 }
 
-/// From here on these disks change: it is written down, and what a killed run left on them is taken off.
-async fn begin(machine: &Machine, disks: &[Disk], names: &[String]) -> anyhow::Result<()> {
-    let chosen: Vec<_> = disks.iter().filter(|disk| names.contains(&disk.name)).collect();
-    Begun(chosen.iter().map(|disk| disk.serial.clone()).collect()).write(machine)?;
-    let arrays = chosen.iter().filter_map(|disk| match &disk.content {
-        Content::Member { assembled, .. } => assembled.clone(),
-        _ => None,
-    });
-    for array in arrays.collect::<std::collections::BTreeSet<_>>() {
-        run("mdadm", &["--stop", &format!("/dev/{array}")]).await?;
-    }
-    for disk in chosen {
-        match &disk.content {
-            Content::Member { .. } => {
-                run("mdadm", &["--zero-superblock", &disk.path()]).await?;
-            }
-            Content::Ours(_) => {
-                run("wipefs", &["--all", "--quiet", &disk.path()]).await?;
-            }
-            Content::Blank | Content::Foreign(_) => {}
-        }
-    }
-    Ok(())
-}
-
+/// It has its name when it is whole and on the disk: `mkfs` syncs before it ends.
 async fn format(
     machine: &Machine,
     device: &str,
     kind: FileSystem,
     changes: &mut Changes,
 ) -> anyhow::Result<Made> {
-    let options: &[&str] = match kind {
-        FileSystem::Xfs => &["-q", "-K"],
-        FileSystem::Ext4 => &["-q", "-E", "nodiscard"],
+    let options: &[&str] = match (kind, probe::device(machine, device, &[]).await?) {
+        (FileSystem::Xfs, Content::Blank) => &["-q", "-K"],
+        (FileSystem::Xfs, Content::Unfinished) => &["-q", "-K", "-f"],
+        (FileSystem::Ext4, Content::Blank | Content::Unfinished) => &["-q", "-E", "nodiscard"],
+        (_, other) => bail!("{device} {other}, and was empty a moment ago: it is left alone"),
     };
     let program = format!("mkfs.{}", kind.name());
-    run(&program, &[options, &["-L", LABEL, device]].concat()).await?;
-    Begun::ended(machine)?;
+    run(&program, &[options, &["-L", UNFINISHED, device]].concat()).await?;
+    match kind {
+        FileSystem::Xfs => run("xfs_admin", &["-L", LABEL, device]).await?,
+        FileSystem::Ext4 => run("e2label", &[device, LABEL]).await?,
+    };
     changes.add(Ensured::Changed, || format!("made {} on {device}", kind.name()));
     Ok(Made { device: device.to_owned(), kind })
 }
 
-/// `any`: the array is this machine's whatever the machine is called, so its name has no other before it.
+/// `any`: the array is this machine's whatever the machine is called.
 async fn create(machine: &Machine, members: &[String]) -> anyhow::Result<String> {
     load_raid().await?;
     let (count, paths) = (format!("--raid-devices={}", members.len()), paths(members));
@@ -164,6 +142,6 @@ fn device_of(machine: &Machine, members: &[String]) -> anyhow::Result<String> {
         Some([array]) if of_each.iter().all(|of_one| of_one == &of_each[0]) => {
             Ok(format!("/dev/{array}"))
         }
-        _ => anyhow::bail!("mdadm made no array of {}, but {of_each:?}", members.join(", ")),
+        _ => bail!("mdadm made no array of {}, but {of_each:?}", members.join(", ")),
     }
 }

@@ -74,8 +74,16 @@ pub(super) fn mount_data(machine: &Machine, made: &Made) -> anyhow::Result<()> {
     let (from, data, kind) = (machine.path(&made.device), machine.path(DATA), made.kind.name());
     fs::create_dir_all(&data).with_context(|| format!("making {DATA}"))?;
     // Containers have device files and set-user-ID programs in their layers: none of that is forbidden.
-    mount(Some(&from), &data, Some(kind), MsFlags::MS_NOATIME, NOTHING)
-        .with_context(|| format!("mounting {} ({kind}) at {DATA}", made.device))?;
+    mount(Some(&from), &data, Some(kind), MsFlags::MS_NOATIME, NOTHING).with_context(|| {
+        let device = &made.device;
+        format!(
+            "mounting {device} ({kind}) at {DATA}\nhint: the kernel's log says why; what cannot be \
+             repaired (`fsck.{kind}`, `xfs_repair`) goes with the instance: replace it"
+        )
+    })?;
+    // Else what is mounted below kubelet's folder were also below this one.
+    mount(NOTHING, &data, NOTHING, MsFlags::MS_PRIVATE, NOTHING)
+        .with_context(|| format!("making {DATA} private"))?;
     let own = fs::Permissions::from_mode(0o700);
     fs::set_permissions(&data, own).with_context(|| format!("the permissions of {DATA}"))
 }

@@ -4,6 +4,7 @@
 
 use std::fs::{self, DirBuilder, File};
 use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
 
 use anyhow::{Context, anyhow};
 
@@ -30,6 +31,11 @@ const KUBELET: &str = "kubelet.service";
 const PODS: &str = "/run/containerd/io.containerd.runtime.v2.task/k8s.io";
 
 /// Every place shows what is on the disk.
+pub(super) fn are_bound(mounts: &Mounts) -> bool {
+    PLACES.into_iter().all(|(path, name)| mounts.is_bound(path, name))
+}
+
+/// Puts them there.
 ///
 /// containerd runs already at a boot, on the root's store. It has no containers before kubelet runs, so
 /// it is stopped and started again.
@@ -37,10 +43,6 @@ pub(super) async fn ensure(machine: &Machine, changes: &mut Changes) -> anyhow::
     let mounts = Mounts::read(machine)?;
     let missing: Vec<_> =
         PLACES.into_iter().filter(|(path, name)| !mounts.is_bound(path, name)).collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    ensure_idle(machine).await?;
     machine.stop_units(&[CONTAINERD]).await?;
     let placed = place(machine, &missing, changes).await;
     let started = machine.start_units(&[CONTAINERD]).await;
@@ -61,7 +63,7 @@ async fn place(
 }
 
 /// Whatever runs has files open below these places.
-async fn ensure_idle(machine: &Machine) -> anyhow::Result<()> {
+pub(super) async fn ensure_idle(machine: &Machine) -> anyhow::Result<()> {
     let states = machine.unit_states(&[KUBELET]).await?;
     let kubelet_runs = matches!(states.get(KUBELET), Some(UnitState::Running { .. }));
     let has_pods = fs::read_dir(machine.path(PODS)).is_ok_and(|mut pods| pods.next().is_some());
@@ -93,16 +95,26 @@ async fn ensure_copied(machine: &Machine, from: &str, name: &str) -> anyhow::Res
     let words = [from.display().to_string(), part.display().to_string()];
     // Owners, times, extended attributes (by which overlayfs knows what was deleted), and no other file
     // system that is mounted below.
-    let options = ["--archive", "--one-file-system", "--reflink=auto", "--no-target-directory"];
+    let options = [
+        "--archive",
+        // Alone it is an error when one cannot be; within `--archive` it is not.
+        "--preserve=xattr",
+        "--one-file-system",
+        "--reflink=auto",
+        "--no-target-directory",
+    ];
     let copied = run("cp", &[&options[..], &[&words[0], &words[1]]].concat()).await;
     if let Err(error) = copied {
         let _ = fs::remove_dir_all(&part);
-        return Err(anyhow!(
+        let said = format!(
             "copying {} to the group's disk: {error:#}\nhint: `df -h {} {DATA}` says what there is \
              and how much room",
             from.display(),
             from.display()
-        ));
+        );
+        // Another try would fill the disk again.
+        let is_full = said.contains("No space left on device");
+        return Err(if is_full { Refused(said).into() } else { anyhow!(said) });
     }
     run("sync", &["--file-system", &words[1]]).await?;
     let renamed = fs::rename(&part, &whole).and_then(|()| File::open(&data)?.sync_all());
@@ -111,7 +123,7 @@ async fn ensure_copied(machine: &Machine, from: &str, name: &str) -> anyhow::Res
 }
 
 /// What a killed run left.
-fn remove(part: &std::path::Path) -> anyhow::Result<()> {
+fn remove(part: &Path) -> anyhow::Result<()> {
     if part.exists() {
         fs::remove_dir_all(part).with_context(|| format!("removing {}", part.display()))?;
     }

@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
 use anyhow::{Context, bail};
 use nix::libc::{EBUSY, O_EXCL};
 
-use super::LABEL;
 use super::run::output;
+use super::{LABEL, UNFINISHED};
 use crate::host::Machine;
 
 /// What is on a disk.
@@ -21,6 +22,8 @@ pub(super) enum Content {
     Blank,
     /// A file system that we made.
     Ours(FileSystem),
+    /// One that we began to make. Nothing was ever put into it.
+    Unfinished,
     /// A part of an array that we made.
     Member {
         /// The array's UUID.
@@ -48,6 +51,9 @@ impl FileSystem {
     }
 }
 
+/// As much at each end of a device as whatever is on it begins or ends with.
+const END_BYTES: usize = 1 << 20;
+
 /// Looks at a device that is not mounted; `holders` is what is made of it.
 pub(super) async fn device(
     machine: &Machine,
@@ -62,7 +68,10 @@ pub(super) async fn device(
         }
         Err(error) if error.raw_os_error() == Some(EBUSY) => {}
         // blkid says of a device that it cannot read what it says of an empty one.
-        opened => drop(opened.with_context(|| format!("opening {path}"))?),
+        opened => {
+            let read = opened.and_then(|device| ends(&device)).map(drop);
+            read.with_context(|| format!("reading {path}"))?;
+        }
     }
     let probed = output("blkid", &["-p", "-o", "export", path]).await?;
     let said = String::from_utf8_lossy(&probed.stderr);
@@ -77,6 +86,31 @@ pub(super) async fn device(
     }
 }
 
+/// A volume that was never written to reads as zeros. One on which blkid knows nothing may have data all the
+/// same: encrypted, or of a program that writes to it without a file system.
+pub(super) fn volume(machine: &Machine, path: &str, content: Content) -> anyhow::Result<Content> {
+    if content != Content::Blank {
+        return Ok(content);
+    }
+    let ends = File::open(machine.path(path)).and_then(|device| ends(&device));
+    let ends = ends.with_context(|| format!("reading {path}"))?;
+    let is_zero = ends.iter().flatten().all(|byte| *byte == 0);
+    Ok(if is_zero { content } else { Content::Foreign("has data that blkid does not know".into()) })
+}
+
+fn ends(mut device: &File) -> io::Result<[Vec<u8>; 2]> {
+    let size = device.seek(SeekFrom::End(0))?;
+    if size < END_BYTES as u64 {
+        return Err(io::Error::other(format!("it has {size} bytes")));
+    }
+    let mut read = |from| {
+        let mut bytes = vec![0; END_BYTES];
+        device.seek(from)?;
+        device.read_exact(&mut bytes).map(|()| bytes)
+    };
+    Ok([read(SeekFrom::Start(0))?, read(SeekFrom::End(-(END_BYTES as i64)))?])
+}
+
 /// `said` is lines of `KEY=VALUE`, in which special characters have a backslash before them.
 fn content(said: &str, holders: &[String]) -> Content {
     let found: BTreeMap<&str, String> = said
@@ -86,11 +120,14 @@ fn content(said: &str, holders: &[String]) -> Content {
         .collect();
     let value = |key: &str| found.get(key).map(String::as_str);
     let ours = value("LABEL") == Some(LABEL);
+    // mdadm puts the name of the array's host before its own: that of ours is `any`.
+    let our_array = value("LABEL").and_then(|it| it.strip_prefix("any:")) == Some(LABEL);
     match (value("TYPE"), holders) {
-        (Some("linux_raid_member"), [] | [_]) if ours => Content::Member {
+        (Some("linux_raid_member"), [] | [_]) if our_array => Content::Member {
             array: value("UUID").unwrap_or_default().to_owned(),
             assembled: holders.first().cloned(),
         },
+        (Some("ext4" | "xfs"), []) if value("LABEL") == Some(UNFINISHED) => Content::Unfinished,
         (Some("ext4"), []) if ours => Content::Ours(FileSystem::Ext4),
         (Some("xfs"), []) if ours => Content::Ours(FileSystem::Xfs),
         (Some(kind), _) => Content::Foreign(match value("LABEL") {
@@ -109,6 +146,7 @@ impl fmt::Display for Content {
         match self {
             Self::Blank => f.write_str("is empty"),
             Self::Ours(kind) => write!(f, "has {} of windlass'", kind.name()),
+            Self::Unfinished => f.write_str("has a file system of windlass' that is not finished"),
             Self::Member { array, .. } => write!(f, "is a part of windlass' array {array}"),
             Self::Foreign(what) => f.write_str(what),
         }
@@ -126,10 +164,11 @@ mod tests {
             array: "a-b".to_owned(),
             assembled: assembled.map(str::to_owned),
         };
-        let raid = "DEVNAME=/dev/nvme1n1\nUUID=a-b\nLABEL=windlass\nTYPE=linux_raid_member\n";
+        let raid = "DEVNAME=/dev/nvme1n1\nUUID=a-b\nLABEL=any:windlass\nTYPE=linux_raid_member\n";
         for (said, holders, wanted) in [
             ("LABEL=windlass\nTYPE=ext4\n", &[][..], Content::Ours(FileSystem::Ext4)),
             ("TYPE=xfs\nLABEL=windlass\n", &[], Content::Ours(FileSystem::Xfs)),
+            ("TYPE=xfs\nLABEL=windlass-new\n", &[], Content::Unfinished),
             ("LABEL=windlass\nTYPE=vfat\n", &[], foreign("has vfat by the name `windlass`")),
             ("LABEL=my\\ data\nTYPE=ext4\n", &[], foreign("has ext4 by the name `my data`")),
             ("TYPE=ext4\n", &[], foreign("has ext4")),
