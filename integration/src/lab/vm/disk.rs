@@ -32,7 +32,7 @@ const MIB: u64 = 1 << 20;
 const SIZE: u64 = 4096 * MIB;
 const ESP: (u64, u64) = (MIB, 64 * MIB);
 /// The backup of the GPT is behind it.
-const ROOT: (u64, u64) = (ESP.0 + ESP.1, SIZE - ESP.0 - ESP.1 - MIB);
+pub(super) const ROOT: (u64, u64) = (ESP.0 + ESP.1, SIZE - ESP.0 - ESP.1 - MIB);
 
 /// `quiet` and no watchdog, since an emulated machine is slow at both; the rest is as on EC2.
 pub const COMMAND_LINE: &str =

@@ -11,7 +11,9 @@ use anyhow::{Context, Result};
 /// Those that the kernel has built in are named nowhere and not loaded.
 pub const MODULES: [&str; 5] = ["virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "ext4"];
 
-/// `lab.full` on the kernel's command line leaves not a block free on the root file system.
+/// `lab.full` on the kernel's command line leaves not a block free on the root file system;
+/// `lab.remains` keeps what an earlier boot left of `windlass`' files, as the disk has it before
+/// anybody writes to it, in `/run/remains.tar`.
 pub const INIT: &str = "\
 #!/bin/busybox sh
 b=/bin/busybox
@@ -24,6 +26,13 @@ $b mount -t ext4 -o rw,noinit_itable /dev/vda2 /root || exec $b sh
 if $b grep -q lab.full /proc/cmdline; then
     $b fallocate -l $((($($b stat -f -c %f /root) - 2048) * 4096)) /root/full
     $b dd if=/dev/zero of=/root/fuller bs=4k 2>/dev/null
+fi
+if $b grep -q lab.remains /proc/cmdline; then
+    $b mount -t tmpfs -o mode=0755,nosuid,nodev run /root/run
+    cd /root
+    $b tar -cf run/remains.tar etc/cni etc/containerd etc/kubernetes etc/systemd/networkd.conf.d \
+        var/lib/kubelet/pki var/lib/windlass 2>/dev/null
+    cd /
 fi
 $b mount --move /dev /root/dev
 $b umount /proc

@@ -10,6 +10,7 @@ pub mod agent;
 mod base;
 mod conversation;
 pub mod disk;
+mod fsck;
 mod initrd;
 mod kernel;
 pub mod machine;
@@ -33,6 +34,7 @@ use serde_json::json;
 pub use self::base::Base;
 use self::conversation::Conversation;
 pub use self::disk::Disk;
+pub use self::fsck::fsck;
 pub use self::machine::{Place, Shape};
 use super::node::cgroups;
 
