@@ -1,14 +1,21 @@
 //! Workers that are virtual machines, as tests look at them.
 
 use std::fs;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use integration::lab::artifacts::AGNHOST;
 use integration::lab::daemon::Status;
 use serde_json::Value;
+use windlass::report::Report;
 
 use crate::lab_scene::{Lab, in_service};
 use crate::lab_stopped::launch;
+
+/// A machine in an emulated processor takes a minute to be Ready, beside a build some more.
+const PATIENCE: Duration = Duration::from_secs(300);
+/// Between two looks: each is a program or two, on the processors that emulate the machine's.
+const LOOK: Duration = Duration::from_millis(500);
 
 /// A lab whose workers are virtual machines, with the product as it is released: what is not
 /// optimised takes ten times as long on an emulated processor. It is built, unless
@@ -50,12 +57,56 @@ impl<'a> Machine<'a> {
         fs::read_to_string(self.status().console).unwrap_or_default()
     }
 
-    /// Waits for a line in its journal that comes after so many bytes of it.
-    pub fn says(&self, words: &str, after: usize) {
-        self.lab.eventually(words, |_| {
-            String::from_utf8_lossy(self.journal().as_bytes().get(after..).unwrap_or_default())
-                .contains(words)
+    /// What firmware, kernel and systemd said on the serial port so far.
+    pub fn serial(&self) -> String {
+        said(&self.serial_port())
+    }
+
+    /// Waits for these words on the serial port, and notices them at once.
+    pub fn says_by_serial(&self, words: &str) {
+        const LOOK: Duration = Duration::from_millis(20);
+        let (port, began) = (self.serial_port(), Instant::now());
+        while !said(&port).contains(words) {
+            assert!(began.elapsed() < PATIENCE, "{}: never {words}: {}", self.id, said(&port));
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn serial_port(&self) -> PathBuf {
+        Path::new(&self.status().console).with_file_name("serial.log")
+    }
+
+    /// Waits until it is so.
+    pub fn eventually(&self, what: &str, mut wanted: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !wanted() {
+            let said = self.journal();
+            let last: Vec<&str> = said.lines().rev().take(40).collect();
+            let last: Vec<&str> = last.into_iter().rev().collect();
+            assert!(began.elapsed() < PATIENCE, "{}: never {what}:\n{}", self.id, last.join("\n"));
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits for a line in its journal.
+    pub fn says(&self, words: &str) {
+        self.eventually(words, || self.journal().contains(words));
+    }
+
+    /// The report of its last boot, if there is one.
+    pub fn reported(&self) -> Option<Report> {
+        let printed = self.lab.operator(&["windlass", "report", &self.id, "--json"]).stdout;
+        serde_json::from_slice(&printed).ok()
+    }
+
+    /// The report of its last boot, once there is one that `wanted` accepts.
+    pub fn report(&self, wanted: impl Fn(&Report) -> bool) -> Report {
+        let mut found = None;
+        self.eventually("the wanted boot report", || {
+            found = self.reported().filter(|report| wanted(report));
+            found.is_some()
         });
+        found.unwrap()
     }
 
     /// The kernel that is the Node's, if that is Ready.
@@ -71,12 +122,20 @@ impl<'a> Machine<'a> {
     /// Waits until it is Ready by another kernel's start than `before`; says how long that took.
     pub fn ready_after(&self, before: Option<&str>) -> String {
         let (began, mut found) = (Instant::now(), None);
-        self.lab.eventually("a Ready node", |_| {
+        self.eventually("a Ready node", || {
             found = self.ready().filter(|boot| Some(boot.as_str()) != before);
             found.is_some()
         });
         eprintln!("{} is Ready after {:.1} s", self.id, began.elapsed().as_secs_f64());
         found.unwrap()
+    }
+
+    /// UEFI firmware found the disk's system partition, and systemd's stub there started the kernel.
+    pub fn was_started_by_firmware(&self) {
+        let stub = self.sh("cat /sys/firmware/efi/efivars/StubInfo-* | tr -cd '[:print:]'");
+        assert!(stub.contains("systemd-stub"), "{stub}");
+        let serial = self.serial();
+        assert!(serial.contains("BdsDxe: starting Boot"), "{serial}");
     }
 
     /// Gives it, the only worker, a pod that answers a neighbour in the VPC and is made anew when the
@@ -93,7 +152,7 @@ impl<'a> Machine<'a> {
         let status = self.lab.status();
         let neighbour = status.iter().find(|it| it.group == "control-plane").unwrap();
         let began = Instant::now();
-        self.lab.eventually(&format!("an answer of a pod on {}", self.id), |_| {
+        self.eventually("an answer of its pod", || {
             let Some((name, address)) = self.pod() else { return false };
             let url = format!("http://{address}:8080/hostname");
             let curl = ["exec", &neighbour.instance, "--", "curl", "-sS", "--max-time", "2", &url];
@@ -117,10 +176,30 @@ impl<'a> Machine<'a> {
 
     /// Cuts the power, and switches it on again.
     pub fn loses_power(&self) {
+        self.is_cut();
+        self.is_switched_on();
+    }
+
+    /// Cuts the power.
+    pub fn is_cut(&self) {
         self.lab.ok(&["vm", "cut", &self.id]);
         self.lab.eventually("a machine that is off", |_| self.status().pid.is_none());
+    }
+
+    pub fn is_switched_on(&self) {
         self.lab.ok(&["vm", "on", &self.id]);
         self.lab.eventually("a machine that is on again", |_| self.status().pid.is_some());
+    }
+
+    /// Powers off in good order, and its file system is sound then.
+    pub fn stops_with_a_sound_disk(&self) {
+        self.lab.ok(&["stop", &self.id]);
+        self.eventually("a machine that is off", || {
+            let status = self.status();
+            status.state == "stopped" && status.pid.is_none()
+        });
+        let said = self.lab.ok(&["vm", "fsck", &self.id]);
+        assert!(!said.contains("skipping journal recovery"), "it did not unmount its disk: {said}");
     }
 
     /// Goes for good.
@@ -131,4 +210,8 @@ impl<'a> Machine<'a> {
             status.state == "terminated" && status.pid.is_none()
         });
     }
+}
+
+fn said(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }

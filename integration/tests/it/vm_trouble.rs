@@ -10,7 +10,7 @@ use crate::vm_scene::{Machine, up};
 fn vm_a_clock_that_starts_in_1970_is_waited_for() {
     let lab = up("vm-clock", &[]);
     let machine = Machine::launch(&lab, &["--clock", "1970-01-01T00:00:00"]);
-    let report = lab.report(&machine.id, |report| report.ready_ms.is_some());
+    let report = machine.report(|report| report.ready_ms.is_some());
     assert!(report.is_good(), "{report:?}");
     machine.ready_after(None);
     let synchronized = machine.sh("timedatectl show --property=NTPSynchronized --value");
@@ -22,9 +22,9 @@ fn vm_a_clock_that_starts_in_1970_is_waited_for() {
 #[ignore = "a machine of its own: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
 fn vm_a_kernel_without_nftables_is_named() {
     let lab = up("vm-nft", &[]);
-    let without = "--kernel-arguments=modprobe.blacklist=nf_tables";
+    let without = "--kernel-arguments=module_blacklist=nf_tables";
     let machine = Machine::launch(&lab, &[without]);
-    let report = lab.report(&machine.id, |report| report.failure.is_some());
+    let report = machine.report(|report| report.failure.is_some());
     let failure = report.failure.unwrap();
     assert!(failure.contains("the kernel needs nf_tables"), "{failure}");
     it_is_no_node(&machine);
@@ -38,7 +38,7 @@ fn vm_a_kernel_without_nftables_is_named() {
 fn vm_a_full_disk_is_named_and_nothing_is_half_written() {
     let lab = up("vm-full", &[]);
     let machine = Machine::launch(&lab, &["--kernel-arguments=lab.full"]);
-    machine.says("Failed to start windlass-boot.service", 0);
+    machine.says("Failed to start windlass-boot.service");
     let said = machine.sh("journalctl --unit windlass-boot --output cat");
     assert!(said.contains("No space left on device"), "{said}");
     it_is_no_node(&machine);
