@@ -65,6 +65,7 @@ mod region_s3_wire;
 mod region_signatures;
 mod region_simulated;
 mod region_warm_pool;
+mod storage;
 mod storm_routes;
 mod torture;
 mod units;
