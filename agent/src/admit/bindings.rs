@@ -1,21 +1,26 @@
 //! What the API server must allow: the admitter its work, and every kubelet to renew its own client
-//! certificate. By server-side apply, so that what somebody removed comes back and what somebody
-//! added stays.
+//! certificate; and the runtime class by which pods ask for GPUs, where a group has any. By server-side
+//! apply, so that what somebody removed comes back and what somebody added stays.
 //!
 //! Source: "TLS bootstrapping" (Kubernetes documentation), approval of renewals.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use k8s_openapi::api::node::v1::{RuntimeClass, Scheduling};
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, RoleRef, Subject};
 use kube::api::{Api, ObjectMeta, Patch, PatchParams};
 use kube::{Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep};
 
 use super::Admitter;
 use super::apiserver::{Access, USER};
+use crate::config::Gpu;
+use crate::plan::node::NVIDIA_LABEL;
 
 /// Between two looks when all is well, and after a failure.
 const LOOK: Duration = Duration::from_secs(600);
@@ -23,6 +28,11 @@ const RETRY: Duration = Duration::from_secs(2);
 
 const RBAC: &str = "rbac.authorization.k8s.io";
 const CERTIFICATES: &str = "certificates.k8s.io";
+const NODE: &str = "node.k8s.io";
+
+/// The runtime class of pods that use NVIDIA's GPUs, and what containerd calls its runtime for them: as
+/// NVIDIA's own documentation and operator do.
+const NVIDIA: &str = "nvidia";
 
 /// Kubernetes' own role that lets a node renew its client certificate.
 const RENEWAL: &str = "system:certificates.k8s.io:certificatesigningrequests:selfnodeclient";
@@ -33,7 +43,8 @@ impl Admitter {
         let Some(nodes) = &self.nodes else { return };
         let mut told = false;
         loop {
-            let pause = match ensure(&nodes.access).await {
+            let gpu = self.has_gpu();
+            let pause = match ensure(&nodes.access, gpu).await {
                 Ok(()) => {
                     told = false;
                     LOOK
@@ -45,12 +56,21 @@ impl Admitter {
                     RETRY
                 }
             };
-            tokio::time::sleep(pause).await;
+            // The first instance of a group with GPUs does not wait for the next look.
+            let next = Instant::now() + pause;
+            while Instant::now() < next && self.has_gpu() == gpu {
+                sleep(RETRY).await;
+            }
         }
+    }
+
+    /// Whether any group that is known has GPUs.
+    fn has_gpu(&self) -> bool {
+        self.configs.all().iter().any(|config| config.host.gpu == Gpu::Nvidia)
     }
 }
 
-async fn ensure(access: &Access) -> anyhow::Result<()> {
+async fn ensure(access: &Access, gpu: bool) -> anyhow::Result<()> {
     let client = access.client()?;
     let roles: Api<ClusterRole> = Api::all(client.clone());
     let wanted = admitters_role();
@@ -65,7 +85,25 @@ async fn ensure(access: &Access) -> anyhow::Result<()> {
         apply(&masters, &wanted).await?;
         apply(&masters, &binding(USER, USER, "User", USER)).await?;
     }
-    apply(&client, &binding(RENEWAL_BINDING, RENEWAL, "Group", "system:nodes")).await
+    apply(&client, &binding(RENEWAL_BINDING, RENEWAL, "Group", "system:nodes")).await?;
+    match gpu {
+        true => apply(&client, &runtime_class()).await,
+        false => Ok(()),
+    }
+}
+
+/// Its pods go only where there are GPUs.
+fn runtime_class() -> RuntimeClass {
+    let (label, value) = NVIDIA_LABEL;
+    RuntimeClass {
+        metadata: ObjectMeta { name: Some(NVIDIA.to_owned()), ..ObjectMeta::default() },
+        handler: NVIDIA.to_owned(),
+        overhead: None,
+        scheduling: Some(Scheduling {
+            node_selector: Some(BTreeMap::from([(label.to_owned(), value.to_owned())])),
+            tolerations: None,
+        }),
+    }
 }
 
 async fn apply<K>(client: &Client, object: &K) -> anyhow::Result<()>
@@ -108,6 +146,8 @@ fn admitters_role() -> ClusterRole {
             rule(RBAC, &["clusterroles"], &["bind"], &[RENEWAL]),
             rule(RBAC, &["clusterrolebindings"], &["create"], &[]),
             rule(RBAC, &["clusterrolebindings"], &["get", "patch"], &[RENEWAL_BINDING]),
+            rule(NODE, &["runtimeclasses"], &["create"], &[]),
+            rule(NODE, &["runtimeclasses"], &["get", "patch"], &[NVIDIA]),
         ]),
     }
 }

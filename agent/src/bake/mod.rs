@@ -15,6 +15,7 @@ mod digest;
 mod download;
 mod elf;
 mod fetch;
+mod gpu;
 mod inventory;
 mod names;
 mod places;
@@ -48,9 +49,11 @@ use plan::Plan;
 use staging::Staging;
 use store::{Import, Staged};
 
+use crate::converge::files::ensure_absent;
 use crate::converge::{Changes, Ensured, ensure_file, ensure_symlink};
 use crate::dependencies;
 use crate::facts::observe::IMAGE;
+use crate::plan::image::NVIDIA_FRAGMENT;
 
 /// How to bake.
 #[derive(Clone, Copy, Debug, Default)]
@@ -204,7 +207,14 @@ fn put_settings(
     for (path, contents) in settings::files(&description.containerd) {
         put(tree, changes, path, contents.as_bytes())?;
     }
-    Ok(())
+    match gpu::fragment(tree) {
+        Some(fragment) => put(tree, changes, NVIDIA_FRAGMENT, fragment.as_bytes()),
+        None => {
+            let ensured = ensure_absent(&tree.machine(), tree.inner(NVIDIA_FRAGMENT))?;
+            changes.add(ensured, || format!("removed {NVIDIA_FRAGMENT}"));
+            Ok(())
+        }
+    }
 }
 
 fn put(

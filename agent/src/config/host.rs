@@ -16,6 +16,18 @@ pub struct Host {
     pub sysctls: BTreeMap<String, String>,
     /// How many pages of each size are set aside for pods.
     pub hugepages: BTreeMap<PageSize, u32>,
+    /// Left out of a revision where there is none, as the whole table is.
+    #[serde(skip_serializing_if = "Gpu::is_none")]
+    pub gpu: Gpu,
+}
+
+/// Whose GPUs pods use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Gpu {
+    #[default]
+    None,
+    Nvidia,
 }
 
 /// What swap space is for.
@@ -76,6 +88,12 @@ const PRIVILEGED: [&str; 12] = [
 const KUBELET: &str = "kubelet insists on its own value (`protectKernelDefaults`); leave it out";
 const NETWORK: &str = "the pod network needs it as it is; leave it out";
 
+impl Gpu {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
+}
+
 impl Host {
     /// Nothing is wanted that every node does not have.
     pub(super) fn is_plain(&self) -> bool {
@@ -85,15 +103,17 @@ impl Host {
 
 /// Reads the table; what it does not say is as in `base`.
 pub(super) fn read(section: &Section<'_>, base: Host) -> Option<Host> {
-    let Host { swap, mut sysctls, mut hugepages } = base;
+    let Host { swap, mut sysctls, mut hugepages, gpu } = base;
     let swap = section
         .or("swap", swap, |entry| entry.choice(&[("off", Swap::Off), ("limited", Swap::Limited)]));
+    let gpu = section
+        .or("gpu", gpu, |entry| entry.choice(&[("none", Gpu::None), ("nvidia", Gpu::Nvidia)]));
     let own: Option<BTreeMap<_, _>> =
         section.or("sysctls", BTreeMap::new(), |entry| entry.map(sysctl));
     let pages = section.or("hugepages", Vec::new(), |entry| entry.map(pages));
     sysctls.extend(own?);
     hugepages.extend(pages?.into_iter().map(|(_, pages): (String, _)| pages));
-    Some(Host { swap: swap?, sysctls, hugepages })
+    Some(Host { swap: swap?, sysctls, hugepages, gpu: gpu? })
 }
 
 fn sysctl(name: &str, entry: Entry<'_>) -> Option<String> {
@@ -154,7 +174,7 @@ mod tests {
         let shared = "hugepages = { 2Mi = 512 }\n[sysctls]\n\"net.core.somaxconn\" = 4096\n";
         let shared = read_over(Host::default(), shared).expect("a table");
         assert_eq!(shared.swap, Swap::Off);
-        let own = "swap = \"limited\"\nhugepages = { 1Gi = 2, 2Mi = 0 }\n\
+        let own = "swap = \"limited\"\ngpu = \"nvidia\"\nhugepages = { 1Gi = 2, 2Mi = 0 }\n\
                    sysctls = { \"net.core.somaxconn\" = \"8192\", \"net.ipv4.tcp_rmem\" = \"4096 131072 6291456\" }";
         let host = read_over(shared, own).expect("a table");
         let settings: Vec<(&str, &str)> =
@@ -164,7 +184,7 @@ mod tests {
             [("net.core.somaxconn", "8192"), ("net.ipv4.tcp_rmem", "4096 131072 6291456")]
         );
         assert_eq!(host.hugepages, [(PageSize(2048), 0), (PageSize(1 << 20), 2)].into());
-        assert_eq!(host.swap, Swap::Limited);
+        assert_eq!((host.swap, host.gpu), (Swap::Limited, Gpu::Nvidia));
     }
 
     #[test]

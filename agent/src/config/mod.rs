@@ -24,7 +24,7 @@ mod watch;
 mod words;
 
 pub use cluster::{CaBundle, ClusterFile};
-pub use host::{Host, PageSize, Swap};
+pub use host::{Gpu, Host, PageSize, Swap};
 pub use kubelet::merge;
 pub(crate) use network::overlap;
 pub use problems::{Problem, Problems};

@@ -81,6 +81,7 @@ fn any_host(rng: &mut Rng) -> Host {
     for (name, value) in settings.into_iter().filter(|_| rng.bool()) {
         host.sysctls.insert(name.to_owned(), value.to_owned());
     }
+    host.gpu = if rng.bool() { Gpu::Nvidia } else { Gpu::None };
     for size in [PageSize(2048), PageSize(1 << 20)] {
         host.hugepages.insert(size, rng.u32(..9));
     }

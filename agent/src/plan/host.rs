@@ -1,14 +1,15 @@
-//! What a group wants of its machines: kernel settings, huge pages, swap; and what kubelet remembers
+//! What a group wants of its machines: kernel settings, huge pages, swap, GPUs; and what kubelet remembers
 //! of an earlier policy.
 
 use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::config::{NodeConfig, Swap};
+use crate::config::{Gpu, NodeConfig, Swap};
 use crate::facts::Facts;
 
 use super::HostPlan;
+use super::image::{NVIDIA_FRAGMENT, NVIDIA_RUNTIME};
 
 /// Where kubelet keeps what it assigned by a policy, and the field of its configuration that names the
 /// policy ("Changing the CPU Manager Policy", "Memory Manager" in the Kubernetes documentation).
@@ -28,6 +29,9 @@ pub(super) fn plan(plan: &mut HostPlan, facts: &Facts, config: &NodeConfig) {
         let overrides = &config.kubelet.overrides;
         let kubelet_takes_it = overrides.get("failSwapOn") == Some(&Value::Bool(false));
         plan.swap_off = host.swap == Swap::Off && !kubelet_takes_it;
+    }
+    if host.gpu == Gpu::Nvidia {
+        plan.programs.extend([NVIDIA_RUNTIME, NVIDIA_FRAGMENT]);
     }
     for (file, field) in STATES {
         let policy = config.kubelet.overrides.get(field).and_then(Value::as_str);

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::{NodeConfig, NodeNames, Role, Taint};
+use crate::config::{Gpu, NodeConfig, NodeNames, Role, Taint};
 use crate::exchange::InstanceId;
 use crate::facts::Instance;
 
@@ -35,6 +35,9 @@ pub struct PlannedNode {
 
 /// The label that says which group a Node belongs to.
 pub const GROUP_LABEL: &str = "windlass.dev/group";
+
+/// The label of nodes with NVIDIA's GPUs, as NVIDIA's own discovery sets it: where pods of the runtime class go.
+pub const NVIDIA_LABEL: (&str, &str) = ("nvidia.com/gpu.present", "true");
 
 /// The Node that an instance of this group becomes.
 pub fn planned(launched: Launched<'_>, config: &NodeConfig) -> PlannedNode {
@@ -91,6 +94,9 @@ fn all_labels(launched: Launched<'_>, config: &NodeConfig) -> BTreeMap<String, S
     say("node.kubernetes.io/instance-type", launched.instance_type);
     say("topology.kubernetes.io/region", &config.cluster.region);
     say("topology.kubernetes.io/zone", launched.zone);
+    if config.host.gpu == Gpu::Nvidia {
+        say(NVIDIA_LABEL.0, NVIDIA_LABEL.1);
+    }
     let role = match config.node.role {
         Role::Worker => "node-role.kubernetes.io/worker",
         Role::ControlPlane => "node-role.kubernetes.io/control-plane",

@@ -136,7 +136,8 @@ impl Machine {
 
     /// Starts it, and runs a script in it: what that prints. Nothing is mounted any more afterwards.
     fn start(&self, wanted: &str, script: &str) -> String {
-        let enter = ["--mount", "--propagation=private", "sh", "-e", "-c", START, "sh"];
+        let enter =
+            ["--mount", "--propagation=private", "--pid", "--fork", "sh", "-e", "-c", START, "sh"];
         let mut start = command("unshare", enter);
         start.arg(self.folder.join("root")).arg(&self.debian).arg(&self.folder);
         start.arg(&self.windlass).args([wanted, script]);

@@ -3,6 +3,7 @@
 
 mod base;
 mod clock;
+mod hardware;
 mod kernel;
 mod network;
 mod programs;
@@ -60,7 +61,7 @@ pub struct Examination<'a> {
 type Check = fn(&mut Examination<'_>);
 
 /// Each idea of what an image should be.
-const CHECKS: [(&str, Check); 11] = [
+const CHECKS: [(&str, Check); 12] = [
     ("programs", programs::check),
     ("kernel", kernel::check),
     ("services", services::check),
@@ -70,6 +71,7 @@ const CHECKS: [(&str, Check); 11] = [
     ("network", network::check),
     ("clock", clock::check),
     ("swap", swap::check),
+    ("hardware", hardware::check),
     ("remains", remains::check),
     ("base", base::check),
 ];

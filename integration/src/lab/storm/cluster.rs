@@ -86,7 +86,11 @@ labels = {{ "acme.node-restriction.kubernetes.io/tier" = "batch" }}
 key = "acme.example/dedicated"
 value = "batch"
 effect = "NoSchedule"
+
+[host]
+gpu = "{gpu}"
 "#,
+        gpu = if setting.gpu { "nvidia" } else { "none" },
         certificate = authority.certificate_pem(),
         window = window.as_secs(),
         lifetime = lifetime.as_secs(),

@@ -65,6 +65,8 @@ pub struct Setting {
     pub lifetime: Duration,
     /// AWS' quota, and what the configuration says that it is.
     pub routes_per_table: usize,
+    /// The groups' machines have NVIDIA's GPUs.
+    pub gpu: bool,
 }
 
 /// A region and what was put there.
@@ -115,6 +117,7 @@ impl Setting {
             window: WINDOW,
             lifetime: LIFETIME,
             routes_per_table: 500,
+            gpu: false,
         }
     }
 }

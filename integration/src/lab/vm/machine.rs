@@ -1,9 +1,10 @@
 //! A virtual machine as qemu is told of it. In software: whatever `/dev/kvm` says, a guest of the
 //! kernel's own virtualization dies where these machines run.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::disk::{COMMAND_LINE, Disk};
@@ -26,6 +27,9 @@ pub struct Shape {
     /// What the hardware clock shows: 1970-01-01T00:00:00; the host's time if not given
     #[arg(long)]
     pub clock: Option<String>,
+    /// NVMe disks of the host's, 1 GiB each: empty when the machine is switched on for the first time
+    #[arg(long, default_value_t = 0)]
+    pub instance_store: u32,
     /// More words for the kernel's command line
     #[arg(long, default_value = "", conflicts_with = "firmware", allow_hyphen_values = true)]
     pub kernel_arguments: String,
@@ -38,6 +42,7 @@ impl Default for Shape {
             memory: 3072,
             firmware: false,
             clock: None,
+            instance_store: 0,
             kernel_arguments: String::new(),
         }
     }
@@ -100,6 +105,11 @@ pub fn command(
         ),
     );
     put("-device", "virtio-blk-pci,drive=disk".into());
+    for number in 0..shape.instance_store {
+        let file = instance_store(&place.folder, number)?;
+        put("-drive", format!("if=none,id=store{number},format=raw,file={}", file.display()));
+        put("-device", format!("nvme,drive=store{number},serial=STORE{number}"));
+    }
     put("-netdev", format!("tap,id=net,ifname={tap},script=no,downscript=no"));
     put("-device", format!("virtio-net-pci,netdev=net,mac={mac},host_mtu={MTU},romfile="));
     put("-device", "virtio-rng-pci".into());
@@ -126,6 +136,14 @@ pub fn command(
     let qemu = disk.tools.qemu(arguments)?;
     let words = std::iter::once(qemu.get_program()).chain(qemu.get_args());
     Ok(words.map(|word| word.to_string_lossy().into_owned()).collect())
+}
+
+/// Sparse; whatever was written to it stays until the file is removed.
+fn instance_store(folder: &Path, number: u32) -> Result<PathBuf> {
+    let path = folder.join(format!("store{number}.raw"));
+    let options = File::options().create(true).append(true).open(&path);
+    options.and_then(|file| file.set_len(1 << 30)).context("cannot make an instance store")?;
+    Ok(path)
 }
 
 /// Code, which all machines share, and variables, which each has its own.

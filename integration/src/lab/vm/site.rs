@@ -44,8 +44,23 @@ SUBSYSTEM==\"virtio-ports\", ATTR{name}==\"lab.journal\", SYMLINK+=\"virtio-port
 TAG+=\"systemd\", ENV{SYSTEMD_WANTS}=\"lab-journal.service\"
 ";
 
+/// qemu calls every NVMe disk by its own name: here they are called as EC2 calls an instance store.
+const MODEL: &str = "Amazon EC2 NVMe Instance Storage        \n";
+const NAMES: &str = "\
+[Unit]
+Description=Call the disks of the host's as EC2 does
+DefaultDependencies=no
+Before=windlass-boot.service
+ConditionPathExists=/sys/class/nvme/nvme0
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -ec 'for model in /sys/class/nvme/*/model; do mount --bind /etc/lab-model $$model; done'
+";
+
 /// Raised when what is written below changes.
-pub const RECIPE: &str = "1";
+pub const RECIPE: &str = "2";
 
 /// Writes it all below `root`; `base` is the tree that lies under it, `authority` what vouches for
 /// AWS' names, PEM.
@@ -61,7 +76,11 @@ pub fn install(base: &Path, root: &Path, authority: &str) -> Result<()> {
     put("etc/systemd/journald.conf.d/lab.conf", "[Journal]\nStorage=volatile\n")?;
     put("etc/systemd/system/lab-journal.service", JOURNAL)?;
     put("etc/udev/rules.d/70-lab.rules", JOURNAL_RULE)?;
+    put("etc/lab-model", MODEL)?;
+    put("etc/systemd/system/lab-names.service", NAMES)?;
     let units = root.join("etc/systemd/system");
+    fs::create_dir_all(units.join("sysinit.target.wants"))?;
+    symlink("../lab-names.service", units.join("sysinit.target.wants/lab-names.service"))?;
     for unit in MASKED {
         symlink("/dev/null", units.join(unit))?;
     }

@@ -10,6 +10,7 @@ use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestSpec,
 };
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::api::node::v1::RuntimeClass;
 use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding};
 use kube::Client;
 use kube::api::{Api, ObjectMeta, PostParams};
@@ -37,7 +38,7 @@ impl World {
         let now = time::OffsetDateTime::now_utc();
         let port = free_port();
         let endpoint = format!("https://localhost:{port}");
-        let setting = Setting { now, endpoint, ..Setting::usual(1, Profile::None) };
+        let setting = Setting { now, endpoint, gpu: true, ..Setting::usual(1, Profile::None) };
         let scene = Scene::with(&setting);
         let region = tokio::spawn(scene.region.clone().run());
         Self { scene, port, programs, tasks: vec![region] }
@@ -126,6 +127,7 @@ async fn a_node_is_there_before_its_grant_and_may_serve_and_renew() {
         right,
         ("Approved".to_owned(), "every name and address is EC2's for this instance".to_owned())
     );
+    pods_can_ask_for_gpus(&administrator).await;
     let (kind, why) = approval(&node, name, &["kubernetes.default.svc"]).await;
     assert_eq!(kind, "Denied");
     assert!(
@@ -169,6 +171,7 @@ fn says_what_was_planned(node: &Node, instance: &str) {
     assert_eq!(labels["topology.kubernetes.io/zone"], "eu-west-1a");
     assert_eq!(labels["node-role.kubernetes.io/worker"], "");
     assert_eq!(labels["acme.node-restriction.kubernetes.io/tier"], "batch");
+    assert_eq!(labels["nvidia.com/gpu.present"], "true");
     let taints = spec.taints.expect("taints");
     let taint = taints.iter().find(|taint| taint.key == "acme.example/dedicated");
     assert_eq!(taint.expect("the taint").effect, "NoSchedule");
@@ -190,6 +193,16 @@ async fn renewal_is_allowed(administrator: &Client) {
     let role: ClusterRole =
         Api::all(administrator.clone()).get("windlass:admit").await.expect("the admitter's role");
     assert!(!format!("{role:?}").contains("\"*\""), "the admitter may too much: {role:?}");
+}
+
+async fn pods_can_ask_for_gpus(administrator: &Client) {
+    let classes: Api<RuntimeClass> = Api::all(administrator.clone());
+    let class = until("the runtime class", async || classes.get("nvidia").await.ok()).await;
+    assert_eq!(class.handler, "nvidia");
+    let selector = class.scheduling.expect("scheduling").node_selector.expect("a selector");
+    assert_eq!(selector["nvidia.com/gpu.present"], "true");
+    let manager = class.metadata.managed_fields.expect("managed fields")[0].manager.clone();
+    assert_eq!(manager.as_deref(), Some("windlass-admit"));
 }
 
 /// Asks as the node for a serving certificate, and waits for the decision.

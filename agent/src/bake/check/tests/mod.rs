@@ -185,3 +185,40 @@ async fn a_fragment_for_any_unit_of_ours_and_missing_file_contexts_are_found() {
     image.write(contexts, "/usr/local/bin/windlass\t--\tsystem_u:object_r:bin_t:s0\n");
     assert_eq!(image.found(), wanted[..2]);
 }
+
+#[tokio::test]
+async fn a_runtime_for_gpus_and_what_containerd_is_told_go_together() {
+    let image = Sound::new("check-gpu", Base::Debian).await;
+    let (runtime, fragment) =
+        ("/usr/bin/nvidia-container-runtime", crate::plan::image::NVIDIA_FRAGMENT);
+    image.write(runtime, "a program");
+    let untold = "hardware: the image has nvidia-container-runtime, and containerd is not told: no \
+                  /etc/containerd/conf.d/50-windlass-nvidia.toml";
+    assert_eq!(image.found(), [untold]);
+    image.bake().await;
+    assert_eq!(image.found(), [""; 0]);
+    image.write(fragment, "version = 3\n");
+    assert_eq!(image.found(), [format!("hardware: {fragment} is not as it was baked")]);
+    image.remove(runtime);
+    let lacking = "tells containerd of nvidia-container-runtime, which the image lacks";
+    assert_eq!(image.found(), [format!("hardware: {fragment} {lacking}")]);
+    image.bake().await;
+    assert!(!image.place(fragment).exists(), "it went with the runtime");
+    assert_eq!(image.found(), [""; 0]);
+}
+
+#[tokio::test]
+async fn what_disks_need_is_advice() {
+    let image = Sound::new("check-storage", Base::Debian).await;
+    image.remove("/usr/sbin/mdadm");
+    image.remove("/usr/sbin/mkfs.xfs");
+    let wanted = [
+        "(hardware: the program `mdadm` is missing: no group can say `storage.instance_store = \
+         \"raid0\"` for several disks)",
+        "(hardware: there is neither `mkfs.xfs` nor `mkfs.ext4`: no group can say anything under \
+         [storage])",
+    ];
+    assert_eq!(image.found(), wanted);
+    image.write("/usr/sbin/mkfs.ext4", "a program");
+    assert_eq!(image.found(), wanted[..1]);
+}

@@ -81,7 +81,9 @@ impl Sound {
     fn lay_out(&self, base: Base) {
         fs::create_dir_all(self.place("/usr/lib")).expect("a folder");
         symlink("usr/lib", self.place("/lib")).expect("a link");
-        for program in ["nft", "mount", "findmnt", "modprobe", "conntrack"] {
+        let programs = ["nft", "mount", "findmnt", "modprobe", "conntrack"];
+        let storage = ["blkid", "mkfs.xfs", "mdadm"];
+        for program in programs.into_iter().chain(storage) {
             self.write(&format!("/usr/sbin/{program}"), "a program");
         }
         self.write("/etc/machine-id", "");
@@ -123,7 +125,7 @@ impl Sound {
     }
 
     /// With the sandbox's image in the store as far as a check looks.
-    async fn bake(&self) {
+    pub async fn bake(&self) {
         let beside = self.tree.root().with_file_name("beside");
         let mut text = "kubernetes = \"v1.37.2\"\n".to_owned();
         for (name, version) in [
