@@ -1,7 +1,8 @@
 //! Nodes, networks and a real control plane around the region.
 //!
 //! `artifacts` are built once a machine; `network` is a VPC made of network namespaces; `node` is
-//! a container that boots systemd; `vm` is a machine with a kernel of its own.
+//! a container that boots systemd; `vm` is a machine with a kernel of its own. `release` builds the
+//! product as others get it.
 
 pub mod account;
 pub mod api_server;
@@ -21,6 +22,7 @@ pub mod network;
 pub mod node;
 pub mod progress;
 mod public_vpc;
+pub mod release;
 pub mod run;
 pub mod running;
 pub mod service_proxy;

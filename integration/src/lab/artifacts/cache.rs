@@ -158,7 +158,8 @@ impl Key {
         self
     }
 
-    fn hex(&self) -> String {
+    /// Twelve hexadecimal digits.
+    pub fn hex(&self) -> String {
         hex::encode(&self.0.clone().finalize()[..6])
     }
 }

@@ -9,20 +9,33 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use time::OffsetDateTime;
+use windlass::bake::Architecture;
 
-use super::elf::Linkage;
 use super::figures::Spread;
 use super::product;
 use super::up::{Latency, Options};
 use crate::lab::account::Account;
+use crate::lab::artifacts::Cache;
 use crate::lab::family::Family;
+use crate::lab::progress::Progress;
+use crate::lab::release::arm64::Arm64;
+use crate::lab::release::elf::Linkage;
+use crate::lab::release::{Built, Folders, ensure_listed, twice};
 use crate::lab::run::{command, output};
 use crate::region::{Region, Settings, serve};
 
 /// 16 MB.
 const LARGEST_BYTES: u64 = 16_000_000;
 
+/// The same for arm64, whose linker here cannot pack relocations.
+const LARGEST_ARM64_BYTES: u64 = 16_000_000;
+
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "Examples:
+  cargo lab binary                  what the program is, and what it does where there is nothing else
+  cargo lab binary --twice          and a build from another folder has the same bytes
+  cargo lab binary --twice --clean  with all crates, from nothing: half an hour
+  cargo lab binary --arch arm64     the program for the other architecture, under qemu")]
 pub struct Binary {
     /// This program instead of one built from this source
     #[arg(long)]
@@ -30,16 +43,41 @@ pub struct Binary {
     /// How many starts are timed
     #[arg(long, default_value_t = 101)]
     starts: usize,
+    /// Build it a second time, from another folder into another, and compare
+    #[arg(long, conflicts_with = "windlass")]
+    twice: bool,
+    /// Build also the crates that it depends on again, in both folders
+    #[arg(long, requires = "twice")]
+    clean: bool,
+    /// What it is to run on [default: as this machine]
+    #[arg(long, value_enum, value_name = "ARCHITECTURE", conflicts_with_all = ["windlass", "twice"])]
+    arch: Option<Architecture>,
 }
 
 pub fn binary(wanted: &Binary) -> Result<ExitCode> {
-    let program = released(wanted.windlass.clone())?;
-    let shown = program.display();
-    let linkage = Linkage::of(&program)?;
-    let bytes = fs::metadata(&program)?.len();
-    println!("{shown}");
-    println!("linkage      {linkage}");
-    println!("size         {:.2} MB (limit: {} MB)", bytes as f64 / 1e6, LARGEST_BYTES / 1_000_000);
+    let own = Architecture::own().context("EC2 has no instances of this machine's architecture")?;
+    let architecture = wanted.arch.unwrap_or(own);
+    if architecture == Architecture::Arm64 && own != architecture {
+        return arm64();
+    }
+    let (cache, progress) = (Cache::open()?, Progress::new());
+    let (program, built) = match &wanted.windlass {
+        Some(given) => (released(Some(given.clone()))?, None),
+        None if wanted.twice => {
+            let twice = twice(&cache, &progress, wanted.clean)?;
+            println!("twice        sha256:{}, from two folders", twice.digest);
+            (twice.built.program.clone(), Some(twice.built))
+        }
+        None => {
+            let built = Folders::own()?.build()?;
+            (built.program.clone(), Some(built))
+        }
+    };
+    let form = Form::of(&program, architecture, LARGEST_BYTES)?;
+    form.print();
+    if let Some(built) = &built {
+        print_listed(built)?;
+    }
 
     let chroot = Chroot::with(&program)?;
     println!("in a chroot  {}", output(&mut chroot.windlass(&["--version"]))?.trim());
@@ -52,10 +90,75 @@ pub fn binary(wanted: &Binary) -> Result<ExitCode> {
         "start        `--version`, fork to exit: median {median:.1} ms, p99 {p99:.1} ms of {}",
         starts.len()
     );
-
-    ensure!(linkage.is_static_pie(), "{shown} is {linkage}, wanted a static-pie");
-    ensure!(bytes <= LARGEST_BYTES, "{shown} has {bytes} bytes, wanted at most {LARGEST_BYTES}");
+    form.ensure_as_promised()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// What can be said of it on a machine that does not run it.
+fn arm64() -> Result<ExitCode> {
+    let (cache, progress) = (Cache::open()?, Progress::new());
+    let arm64 = Arm64::ensure(&cache, &progress)?;
+    progress.say("arm64", "building the program");
+    let built = arm64.build()?;
+    let form = Form::of(&built.program, Architecture::Arm64, LARGEST_ARM64_BYTES)?;
+    form.print();
+    print_listed(&built)?;
+    let version = output(&mut arm64.emulated(&built.program, ["--version"]))?;
+    println!("under qemu   {}", version.trim());
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/cluster.toml");
+    let check = ["config", "check", &example.display().to_string()];
+    let checked = output(&mut arm64.emulated(&built.program, check))?;
+    println!("             `config check`: {}", checked.trim());
+    form.ensure_as_promised()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_listed(built: &Built) -> Result<()> {
+    let (linked, others) = ensure_listed(built)?;
+    println!("lists        {linked} crates that are linked, {others} that built it: as compiled");
+    Ok(())
+}
+
+/// What its file looks like, against what it should.
+struct Form {
+    shown: String,
+    linkage: Linkage,
+    bytes: u64,
+    architecture: Architecture,
+    largest_bytes: u64,
+}
+
+impl Form {
+    fn of(program: &Path, architecture: Architecture, largest_bytes: u64) -> Result<Self> {
+        Ok(Self {
+            shown: program.display().to_string(),
+            linkage: Linkage::of(program)?,
+            bytes: fs::metadata(program)?.len(),
+            architecture,
+            largest_bytes,
+        })
+    }
+
+    fn print(&self) {
+        let limit = self.largest_bytes as f64 / 1e6;
+        println!("{}", self.shown);
+        println!("linkage      {}", self.linkage);
+        println!("size         {:.2} MB (limit: {limit} MB)", self.bytes as f64 / 1e6);
+    }
+
+    fn ensure_as_promised(&self) -> Result<()> {
+        let Self { shown, linkage, bytes, architecture, largest_bytes } = self;
+        ensure!(linkage.is_static_pie(), "{shown} is {linkage}, wanted a static-pie");
+        ensure!(
+            linkage.architecture() == Some(*architecture),
+            "{shown} is {linkage}, wanted one for {architecture}"
+        );
+        ensure!(
+            bytes <= largest_bytes,
+            "{shown} has {bytes} bytes, wanted at most {largest_bytes}"
+        );
+        Ok(())
+    }
 }
 
 /// The product as it is released, built if it is not given.

@@ -6,7 +6,6 @@ mod binary;
 mod cordon;
 mod cost;
 mod demo;
-mod elf;
 mod figures;
 mod interrupt;
 mod leaving;

@@ -1,11 +1,12 @@
 //! `cargo lab storm`: many instances at once against the real admitters, on a paused clock.
 
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
 use super::figures;
+use crate::lab::release::{Folders, own_triple};
 use crate::lab::storm::{self, Outcome};
 
 #[derive(clap::Args, Clone, Debug)]
@@ -64,10 +65,8 @@ pub fn storm(wanted: &Storm) -> Result<ExitCode> {
 /// A program of the product's own package, so that nothing is built for it but what a release is
 /// made of.
 fn reconcile() -> Result<ExitCode> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut run = Command::new(cargo);
-    run.args(["run", "--quiet", "--release", "--package", "windlass", "--example", "reconcile"])
-        .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    let mut run = Folders::own()?.cargo("run", &own_triple());
+    run.args(["--quiet", "--package", "windlass", "--example", "reconcile"]);
     let status = run.status().context("cannot run cargo")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
