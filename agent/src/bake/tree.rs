@@ -5,7 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, bail, ensure};
@@ -104,12 +104,31 @@ impl Tree {
     }
 
     /// Names in a folder of the image, sorted; none where there is no such folder.
-    pub fn list(&self, absolute: impl AsRef<Path>) -> Vec<String> {
-        let entries = fs::read_dir(self.path(absolute)).into_iter().flatten().flatten();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
+    ///
+    /// # Errors
+    ///
+    /// There is one, and what is in it cannot be told.
+    pub fn names(&self, absolute: impl AsRef<Path>) -> anyhow::Result<Vec<String>> {
+        let path = self.path(absolute);
+        let entries = fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
+        let entries = match entries {
+            Ok(entries) => entries,
+            Err(error)
+                if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                Vec::new()
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading {}", path.display())),
+        };
+        let names = entries.iter().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let mut names: Vec<_> = names.collect();
         names.sort();
-        names
+        Ok(names)
+    }
+
+    /// The same for who looks for what should be there: a folder that cannot be read has nothing.
+    pub fn list(&self, absolute: impl AsRef<Path>) -> Vec<String> {
+        self.names(absolute).unwrap_or_default()
     }
 
     fn outer(&self, inner: &Path) -> PathBuf {

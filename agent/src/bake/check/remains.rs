@@ -13,7 +13,13 @@ const FOLDERS: [&str; 4] = ["/etc/kubernetes", "/etc/windlass", "/etc/containerd
 
 pub(super) fn check(examination: &mut Examination<'_>) {
     for rule in &RULES {
-        let left = seal::left(examination.tree, rule);
+        let left = match seal::left(examination.tree, rule) {
+            Ok(left) => left,
+            Err(error) => {
+                examination.problem(format!("{error:#}"), rule.why);
+                continue;
+            }
+        };
         let Some(first) = left.first() else { continue };
         let more = match left.len() {
             1 => String::new(),
@@ -26,7 +32,11 @@ pub(super) fn check(examination: &mut Examination<'_>) {
         }
     }
     let mut keys = Vec::new();
-    FOLDERS.iter().for_each(|folder| find_keys(examination, Path::new(folder), &mut keys));
+    for folder in FOLDERS {
+        if let Err(error) = find_keys(examination, Path::new(folder), &mut keys) {
+            examination.problem(format!("{error:#}"), "a private key may be there");
+        }
+    }
     for key in keys {
         let message = format!("{} holds a private key", key.display());
         examination.problem(message, "a key that is in an image is everybody's: remove it");
@@ -39,15 +49,20 @@ pub(super) fn check(examination: &mut Examination<'_>) {
     }
 }
 
-fn find_keys(examination: &Examination<'_>, folder: &Path, found: &mut Vec<PathBuf>) {
-    for name in examination.tree.list(folder) {
+fn find_keys(
+    examination: &Examination<'_>,
+    folder: &Path,
+    found: &mut Vec<PathBuf>,
+) -> anyhow::Result<()> {
+    for name in examination.tree.names(folder)? {
         let path = folder.join(name);
         let place = examination.tree.place(&path);
         let Ok(metadata) = fs::symlink_metadata(&place) else { continue };
         if metadata.is_dir() {
-            find_keys(examination, &path, found);
-        } else if seal::holds_secret(examination.tree, &path) {
+            find_keys(examination, &path, found)?;
+        } else if seal::holds_secret(examination.tree, &path)? {
             found.push(path);
         }
     }
+    Ok(())
 }
