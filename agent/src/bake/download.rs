@@ -1,5 +1,7 @@
 //! One download: streamed to a file, gone on with where it broke off, believed by its digest.
 
+use std::error::Error;
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -96,18 +98,38 @@ async fn go_on(
         0 => request,
         _ => request.header(header::RANGE, format!("bytes={there}-")),
     };
-    let response = request.send().await.map_err(|error| {
-        let hint = match error.is_connect() {
-            true => "\nhint: is there a way to it from here? a file can be named instead of a URL",
-            false => "",
-        };
-        Broken::ForNow(anyhow!("{url}: {}{hint}", chain(&error)))
-    })?;
+    let response = request.send().await.map_err(|error| unanswered(url, &error))?;
     let start = start(url, &response, there)?;
     let mut file = open(growing, start).await.map_err(Broken::ForGood)?;
     let received = receive(url, response, &mut file, start, wanted_bytes, progress).await;
     let synced = file.sync_all().await.map_err(|error| failed("writing", growing, error));
     received.and(synced.map_err(Broken::ForGood))
+}
+
+/// Why there is no answer. A server that is not believed is not asked again.
+fn unanswered(url: &str, error: &reqwest::Error) -> Broken {
+    let said = chain(error);
+    if is_distrust(error) {
+        return Broken::ForGood(anyhow!(
+            "downloading {url}: {said}\nhint: its certificate is not one that this machine trusts: \
+             put who signed it into the system's store, or name a file with it by SSL_CERT_FILE"
+        ));
+    }
+    let hint = match error.is_connect() {
+        true => "\nhint: is there a way to it from here? a file can be named instead of a URL",
+        false => "",
+    };
+    Broken::ForNow(anyhow!("{url}: {said}{hint}"))
+}
+
+fn is_distrust(error: &(dyn Error + 'static)) -> bool {
+    if let Some(rustls::Error::InvalidCertificate(_)) = error.downcast_ref() {
+        return true;
+    }
+    // What an I/O error was made of is not its source, and it may have been made of another one.
+    let made_of = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    let cause = made_of.map(|inner| inner as &(dyn Error + 'static)).or_else(|| error.source());
+    cause.is_some_and(is_distrust)
 }
 
 /// Where the answer's body belongs in the file. A server that knows no ranges sends all of it.
@@ -181,7 +203,7 @@ async fn receive(
 }
 
 /// The error with what it came from; reqwest's own words are only where it happened.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+fn chain(error: &(dyn Error + 'static)) -> String {
     let mut said = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
