@@ -22,12 +22,12 @@ const OVERHEAD_BYTES: u64 = 20_000_000;
 
 /// A copy of the tree, since a bake must not change the lab's. Beside the cache, whose file system
 /// is one that overlayfs works on.
-struct Image {
-    folder: PathBuf,
+pub struct Image {
+    pub folder: PathBuf,
 }
 
 impl Image {
-    fn copy_of(cache: &Cache, debian: &Path, name: &str) -> Self {
+    pub fn copy_of(cache: &Cache, debian: &Path, name: &str) -> Self {
         let folder = cache.root().join("tmp").join(format!("bake-{name}"));
         let image = Self { folder };
         image.remove();
@@ -36,7 +36,7 @@ impl Image {
         image
     }
 
-    fn root(&self) -> PathBuf {
+    pub fn root(&self) -> PathBuf {
         self.folder.join("root")
     }
 
@@ -51,7 +51,7 @@ impl Image {
     }
 
     /// The last line of what a bake prints.
-    fn bake(&self) -> String {
+    pub fn bake(&self) -> String {
         let toml = self.folder.join("bake.toml").display().to_string();
         let output = self.windlass(&[&toml]);
         let said = String::from_utf8_lossy(&output.stderr);
@@ -60,7 +60,7 @@ impl Image {
         String::from_utf8_lossy(&output.stdout).lines().last().unwrap_or_default().to_owned()
     }
 
-    fn problems(&self) -> Vec<String> {
+    pub fn problems(&self) -> Vec<String> {
         let output = self.windlass(&["--check", "--api-server", "v1.37.2", "--output", "json"]);
         let found: Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(output.status.success(), found["right"].as_bool().unwrap());
@@ -69,7 +69,7 @@ impl Image {
         problems.map(|finding| finding["message"].as_str().unwrap().to_owned()).collect()
     }
 
-    fn inventory(&self) -> Value {
+    pub fn inventory(&self) -> Value {
         let text = fs::read(self.root().join("etc/windlass/image.json")).unwrap();
         serde_json::from_slice(&text).unwrap()
     }
@@ -89,7 +89,7 @@ impl Image {
     }
 
     /// Whether containerd's snapshots have this file, unpacked.
-    fn has_unpacked(&self, name: &str, digest: &str) -> bool {
+    pub fn has_unpacked(&self, name: &str, digest: &str) -> bool {
         let store = self.root().join("var/lib/containerd");
         let snapshots = store.join("io.containerd.snapshotter.v1.overlayfs/snapshots");
         let layers = fs::read_dir(snapshots).unwrap().map(Result::unwrap);
@@ -104,33 +104,59 @@ impl Drop for Image {
     }
 }
 
-/// As an image builder would write it: single programs, a release's archive, an image.
-fn describe(image: &Image, artifacts: &Artifacts) {
-    let containerd = &artifacts.containerd;
-    let plugins = image.folder.join("cni-plugins.tgz");
-    let tar = ["bridge", "host-local", "loopback", "portmap"].map(|plugin| format!("./{plugin}"));
-    output(command("tar", ["-czf"]).arg(&plugins).arg("-C").arg(containerd).args(tar)).unwrap();
-    let mut text = format!(
-        "kubernetes = \"{}\"\n[containerd]\nsandbox = \"{PAUSE}\"\n",
-        artifacts.kubernetes_version
-    );
-    let mut part = |kind: &str, name: &str, version: &str, from: &Path| {
-        let (from, digest) = (from.display(), file_digest(from).unwrap());
-        text += &format!(
-            "[[{kind}]]\nname = \"{name}\"\nversion = \"{version}\"\nlicence = \"Apache-2.0\"\n\
-             from = \"{from}\"\nsha256 = \"{digest}\"\n"
-        );
-    };
-    part("binary", "kubelet", &artifacts.kubernetes_version, &artifacts.kubernetes.join("kubelet"));
-    for (name, version) in
-        [("containerd", "v2.4.2"), ("containerd-shim-runc-v2", "v2.4.2"), ("ctr", "v2.4.2")]
-    {
-        part("binary", name, version, &containerd.join(name));
+/// `bake.toml` in the making, with the files that it names beside it.
+pub struct Description<'a> {
+    folder: &'a Path,
+    pub text: String,
+}
+
+impl<'a> Description<'a> {
+    pub fn new(folder: &'a Path, artifacts: &Artifacts) -> Self {
+        let kubernetes = &artifacts.kubernetes_version;
+        let text = format!("kubernetes = \"{kubernetes}\"\n[containerd]\nsandbox = \"{PAUSE}\"\n");
+        Self { folder, text }
     }
-    part("binary", "runc", "v1.5.2", &containerd.join("runc"));
-    part("archive", "cni-plugins", "v1.9.1", &plugins);
-    part("image", "agnhost", "v2.0.0", &artifacts.image);
-    fs::write(image.folder.join("bake.toml"), text).unwrap();
+
+    /// A part of this kind from a file, which is linked to where the description is.
+    pub fn part(&mut self, kind: &str, name: &str, version: &str, from: &Path) {
+        let file = from.file_name().unwrap();
+        let beside = self.folder.join(file);
+        if beside != from {
+            fs::hard_link(from, &beside).or_else(|_| fs::copy(from, &beside).map(drop)).unwrap();
+        }
+        let (file, digest) = (file.display(), file_digest(from).unwrap());
+        self.text += &format!(
+            "[[{kind}]]\nname = \"{name}\"\nversion = \"{version}\"\nlicence = \"Apache-2.0\"\n\
+             from = \"{file}\"\nsha256 = \"{digest}\"\n"
+        );
+    }
+
+    /// What loads and runs images.
+    pub fn containerd(&mut self, artifacts: &Artifacts) {
+        for name in ["containerd", "containerd-shim-runc-v2", "ctr"] {
+            self.part("binary", name, "v2.4.2", &artifacts.containerd.join(name));
+        }
+        self.part("binary", "runc", "v1.5.2", &artifacts.containerd.join("runc"));
+    }
+
+    pub fn write(&self) {
+        fs::write(self.folder.join("bake.toml"), &self.text).unwrap();
+    }
+}
+
+/// As an image builder would write it, in this folder: single programs, a release's archive, an image.
+pub fn describe(folder: &Path, artifacts: &Artifacts) {
+    let mut description = Description::new(folder, artifacts);
+    let version = &artifacts.kubernetes_version;
+    description.part("binary", "kubelet", version, &artifacts.kubernetes.join("kubelet"));
+    description.containerd(artifacts);
+    let plugins = folder.join("cni-plugins.tgz");
+    let tar = ["bridge", "host-local", "loopback", "portmap"].map(|plugin| format!("./{plugin}"));
+    output(command("tar", ["-czf"]).arg(&plugins).arg("-C").arg(&artifacts.containerd).args(tar))
+        .unwrap();
+    description.part("archive", "cni-plugins", "v1.9.1", &plugins);
+    description.part("image", "agnhost", "v2.0.0", &artifacts.image);
+    description.write();
 }
 
 #[test]
@@ -138,7 +164,7 @@ fn a_debian_tree_becomes_an_image_whose_second_bake_changes_nothing() {
     let cache = Arc::new(Cache::open().unwrap());
     let artifacts = artifacts::ensure(&cache, &Progress::new()).unwrap();
     let image = Image::copy_of(&cache, &artifacts.debian, "debian");
-    describe(&image, &artifacts);
+    describe(&image.folder, &artifacts);
     let before = image.bytes();
 
     let said = image.bake();

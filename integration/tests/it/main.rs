@@ -5,6 +5,7 @@ mod bake_debian;
 mod bake_full_disk;
 mod bake_half_installed;
 mod bake_https;
+mod bake_images;
 mod bake_interrupted;
 mod bare_vpc;
 mod boot_abandoned;
