@@ -80,10 +80,10 @@ impl<'a> Machine<'a> {
     pub fn eventually(&self, what: &str, mut wanted: impl FnMut() -> bool) {
         let began = Instant::now();
         while !wanted() {
-            let said = self.journal();
-            let last: Vec<&str> = said.lines().rev().take(40).collect();
-            let last: Vec<&str> = last.into_iter().rev().collect();
-            assert!(began.elapsed() < PATIENCE, "{}: never {what}:\n{}", self.id, last.join("\n"));
+            if began.elapsed() > PATIENCE {
+                let (journal, serial) = (last(&self.journal(), 40), last(&self.serial(), 20));
+                panic!("{}: never {what}:\n{journal}\n== by serial port\n{serial}", self.id);
+            }
             std::thread::sleep(LOOK);
         }
     }
@@ -210,6 +210,11 @@ impl<'a> Machine<'a> {
             status.state == "terminated" && status.pid.is_none()
         });
     }
+}
+
+fn last(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
 }
 
 fn said(path: &Path) -> String {
