@@ -45,6 +45,8 @@ pub struct Wanted {
     pub spot: bool,
     /// Workers are virtual machines.
     pub vms: bool,
+    /// What they begin with, if it is not the lab's own disk.
+    pub vm_disk: Option<PathBuf>,
 }
 
 /// It runs until it is dropped or ended.
@@ -247,12 +249,15 @@ struct Made {
 
 async fn make_layers(cache: &Arc<Cache>, wanted: &Wanted, progress: &Progress) -> Result<Made> {
     let (cache, windlass, progress) = (cache.clone(), wanted.windlass.clone(), progress.clone());
-    let vms = wanted.vms;
+    let (vms, vm_disk) = (wanted.vms, wanted.vm_disk.clone());
     tokio::task::spawn_blocking(move || {
         let artifacts = artifacts::ensure(&cache, &progress)?;
         let baked = layers::baked(&cache, &artifacts, &windlass, &progress)?;
         let held = vec![cache.hold(baked.parent().unwrap_or(&baked))?];
-        let disk = vms.then(|| Disk::ensure(&cache, &artifacts, &windlass, &progress));
+        let disk = vms.then(|| match &vm_disk {
+            Some(image) => Disk::built(&cache, image, &progress),
+            None => Disk::ensure(&cache, &artifacts, &windlass, &progress),
+        });
         Ok(Made {
             disk: disk.transpose()?,
             control_plane: layers::control_plane(&cache, &artifacts, &progress)?,

@@ -44,6 +44,7 @@ mod operator_first_cluster;
 mod operator_nodes;
 mod operator_scene;
 mod packer;
+mod packer_build;
 mod region_announced;
 mod region_autoscaling;
 mod region_clients;

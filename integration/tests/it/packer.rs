@@ -17,13 +17,13 @@ const PLUGINS: &str = "plugins.pkr.hcl";
 const AMAZON: &str = "amazon.pkr.hcl";
 
 /// A copy of the templates in this folder, which goes with it.
-struct Templates {
+pub struct Templates {
     packer: PathBuf,
-    folder: PathBuf,
+    pub folder: PathBuf,
 }
 
 impl Templates {
-    fn copied(folder: PathBuf) -> Self {
+    pub fn copied(folder: PathBuf) -> Self {
         let cache = Cache::open().unwrap();
         let packer = artifacts::packer(&cache, &Progress::quiet()).unwrap();
         for folder in ["packer", "selinux"].map(|name| folder.join(name)) {
@@ -35,6 +35,13 @@ impl Templates {
             }
         }
         Self { packer, folder }
+    }
+
+    /// Without what Debian's Packer does not know.
+    pub fn older(self) -> Self {
+        fs::remove_file(self.file(PLUGINS)).unwrap();
+        self.without_newer();
+        self
     }
 
     fn without_newer(&self) {
@@ -54,7 +61,7 @@ impl Templates {
     }
 
     /// Packer with a subcommand and these variables, in the folder, to which paths are relative.
-    fn packer(&self, words: &[&str], variables: &[(&str, &str)]) -> Command {
+    pub fn packer(&self, words: &[&str], variables: &[(&str, &str)]) -> Command {
         let mut packer = command(&self.packer, words);
         packer.args(variables.iter().map(|(name, value)| format!("-var={name}={value}")));
         packer.arg("packer").current_dir(&self.folder).env("CHECKPOINT_DISABLE", "1");
@@ -84,7 +91,7 @@ impl Drop for Templates {
     }
 }
 
-fn said(output: &Output) -> String {
+pub fn said(output: &Output) -> String {
     let all = [&output.stdout[..], &output.stderr[..]].concat();
     String::from_utf8_lossy(&all).into_owned()
 }

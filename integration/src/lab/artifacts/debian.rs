@@ -15,6 +15,9 @@ const PACKAGES: &str = include_str!("../../../artifacts/debian/packages.txt");
 /// What a machine with a kernel of its own has beside that.
 const FOR_VMS: &str = include_str!("../../../artifacts/debian/vm-packages.txt");
 
+/// What a cloud's image of Debian has beside that.
+const FOR_BUILDERS: &str = include_str!("../../../artifacts/debian/base-packages.txt");
+
 /// Documentation and translations are of no use to a node and half of the files.
 const LEFT_OUT: [&str; 5] = ["doc", "info", "locale", "lintian", "man"];
 
@@ -48,7 +51,7 @@ pub fn ensure_for_vms(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
 
 /// For an image builder, who comes by ssh.
 pub fn ensure_with_ssh(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    tree(cache, "debian-base", &[PACKAGES, FOR_VMS, "openssh-server\n"].concat(), progress)
+    tree(cache, "debian-base", &[PACKAGES, FOR_VMS, FOR_BUILDERS].concat(), progress)
 }
 
 fn tree(cache: &Cache, name: &str, packages: &str, progress: &Progress) -> Result<PathBuf> {

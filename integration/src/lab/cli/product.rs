@@ -5,12 +5,18 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use super::up::Options;
+use super::up::{Latency, Options};
 use crate::lab::release::{self, Built, Folders};
 
 /// In the profile of this program, and with what else it was built with.
 pub fn of_this_build() -> Result<PathBuf> {
     program(&Options::of_this_build(None))
+}
+
+/// As it is released. `WINDLASS_PROGRAM` names one that is built already.
+pub fn released() -> Result<PathBuf> {
+    let built = std::env::var_os("WINDLASS_PROGRAM").map(PathBuf::from);
+    program(&Options::released(Latency::None, built))
 }
 
 pub(super) fn program(options: &Options) -> Result<PathBuf> {

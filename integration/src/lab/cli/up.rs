@@ -49,6 +49,9 @@ pub struct Options {
     /// Workers are virtual machines, which bring a kernel of their own and boot more slowly
     #[arg(long)]
     pub vms: bool,
+    /// The same, and begin with this disk, qcow2, which was built upon that of `lab vm base`
+    #[arg(long, value_name = "FILE")]
+    pub vm_disk: Option<PathBuf>,
 }
 
 impl Options {
@@ -65,6 +68,7 @@ impl Options {
             certificate_lifetime,
             spot: false,
             vms: false,
+            vm_disk: None,
         }
     }
 
@@ -119,6 +123,10 @@ pub fn start(name: &str, options: &Options) -> Result<()> {
     daemon.args(["--certificate-lifetime", &lifetime]);
     daemon.args(options.spot.then_some("--spot"));
     daemon.args(options.vms.then_some("--vms"));
+    if let Some(disk) = &options.vm_disk {
+        let disk = disk.canonicalize();
+        daemon.arg("--vm-disk").arg(disk.context("cannot find the disk of `--vm-disk`")?);
+    }
     daemon.arg("--windlass").arg(windlass);
     daemon::spawn(name, &mut daemon)
 }
@@ -156,7 +164,8 @@ pub fn daemon(name: &str, daemon: Daemon) -> Result<()> {
         family: daemon.options.family,
         certificate_lifetime: daemon.options.certificate_lifetime,
         spot: daemon.options.spot,
-        vms: daemon.options.vms,
+        vms: daemon.options.vms || daemon.options.vm_disk.is_some(),
+        vm_disk: daemon.options.vm_disk,
     };
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()

@@ -1,11 +1,14 @@
 //! A disk with nothing of the product: what an image builder begins with. It boots by firmware, takes
-//! an address by DHCP, and lets in whoever has its key.
+//! an address by DHCP, and lets in whoever has its key. As an organization's base image does, it trusts
+//! an authority of that organization's: the one that vouches for AWS' names in a lab.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+use time::OffsetDateTime;
 
 use super::disk;
 use super::kernel::Kernel;
@@ -13,12 +16,22 @@ use super::tools::Tools;
 use crate::lab::artifacts::{self, Cache, Key};
 use crate::lab::progress::Progress;
 use crate::lab::run::output;
+use crate::lab::site::trust;
 
 /// Raised when the steps below change.
-const RECIPE: &str = "1";
+const RECIPE: &str = "2";
 
-/// qemu's own user-mode network has its resolver there.
-const RESOLVER: &str = "nameserver 10.0.2.3\n";
+/// What cloud-init does elsewhere: a bake takes the host keys, and the next boot makes others.
+const HOST_KEYS: &str = "\
+[Unit]
+Description=Make the host keys of sshd
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+Before=ssh.service
+
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -A
+";
 
 /// Paths of all that a builder needs.
 #[derive(Debug)]
@@ -40,21 +53,23 @@ impl Base {
         let debian = artifacts::debian_with_ssh(cache, progress)?;
         let key = Key::default()
             .with(RECIPE)
+            .with(HOST_KEYS)
             .with(disk::RECIPE)
             .with(disk::COMMAND_LINE)
             .with(kernel.initrd.display().to_string())
-            .with(debian.display().to_string());
+            .with(debian.display().to_string())
+            // The authority in it is valid for a year.
+            .with(OffsetDateTime::now_utc().year().to_string());
         let folder = cache.ensure("vm-base", &key, progress, |folder| {
-            let (own, key) = (folder.join("own"), folder.join("key"));
+            let key = folder.join("key");
             let keygen = ["-q", "-t", "ed25519", "-N", "", "-C", "builder", "-f"];
             output(Tools::of(&debian).command("ssh-keygen", keygen)?.arg(&key))
                 .context("cannot make a key")?;
-            let home = own.join("root/.ssh");
-            fs::create_dir_all(&home)?;
-            fs::create_dir_all(own.join("etc"))?;
-            fs::set_permissions(own.join("root"), fs::Permissions::from_mode(0o700))?;
-            fs::copy(key.with_extension("pub"), home.join("authorized_keys"))?;
-            fs::write(own.join("etc/resolv.conf"), RESOLVER)?;
+            let authority = disk::new_authority(folder)?;
+            let own = folder.join("own");
+            install(&debian, &own, &key.with_extension("pub"), authority.certificate())?;
+            // What the kernel was built with is in its package, as on any Debian.
+            output(Command::new("cp").arg("--archive").arg(tools.file("boot")).arg(&own))?;
             disk::write(&tools, &kernel, &[&own, &kernel.modules, &debian], folder)?;
             Ok(fs::remove_dir_all(own)?)
         })?;
@@ -65,4 +80,28 @@ impl Base {
             programs: tools.scripts(),
         })
     }
+
+    /// Where the authority is that the disk trusts.
+    pub fn folder(&self) -> &Path {
+        self.disk.parent().unwrap_or(Path::new("/"))
+    }
+}
+
+/// Writes below `root` what the tree `debian` lacks.
+fn install(debian: &Path, root: &Path, key: &Path, authority: &str) -> Result<()> {
+    let put = |path: &str, text: &str| {
+        let path = root.join(path);
+        fs::create_dir_all(path.parent().unwrap_or(root))?;
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))
+    };
+    put("root/.ssh/authorized_keys", &fs::read_to_string(key)?)?;
+    fs::set_permissions(root.join("root"), fs::Permissions::from_mode(0o700))?;
+    trust(debian, authority, &put)?;
+    put("etc/systemd/system/host-keys.service", HOST_KEYS)?;
+    let wants = root.join("etc/systemd/system/ssh.service.wants");
+    fs::create_dir_all(&wants)?;
+    symlink("../host-keys.service", wants.join("host-keys.service"))?;
+    // As systemd-resolved's package has it, where it is installed on a machine that runs.
+    symlink("../run/systemd/resolve/stub-resolv.conf", root.join("etc/resolv.conf"))?;
+    Ok(())
 }

@@ -13,6 +13,7 @@ use std::process::Stdio;
 use anyhow::{Context, Result, bail, ensure};
 use time::OffsetDateTime;
 
+use super::base::Base;
 use super::kernel::Kernel;
 use super::site;
 use super::tools::Tools;
@@ -43,10 +44,12 @@ const STUB: &str = "usr/lib/systemd/boot/efi/linuxx64.efi.stub";
 /// A bootable disk and what it is started with.
 #[derive(Debug)]
 pub struct Disk {
-    /// Raw; machines write to layers over it.
+    /// Machines write to layers over it.
     pub image: PathBuf,
     pub kernel: Kernel,
     pub tools: Tools,
+    format: &'static str,
+    /// Where the authority is that it trusts.
     folder: PathBuf,
     _held: File,
 }
@@ -84,7 +87,19 @@ impl Disk {
         })?;
         cache.prune("vm-disk", KEPT, &folder)?;
         let held = cache.hold(&folder)?;
-        Ok(Self { image: folder.join("disk.raw"), kernel, tools, folder, _held: held })
+        let image = folder.join("disk.raw");
+        Ok(Self { image, kernel, tools, format: "raw", folder, _held: held })
+    }
+
+    /// One that somebody made of [`Base`]'s, in the format qcow2.
+    pub fn built(cache: &Cache, image: &Path, progress: &Progress) -> Result<Self> {
+        let image = image.canonicalize();
+        let image = image.context("cannot find the disk that the machines are to have")?;
+        let base = Base::ensure(cache, progress)?;
+        let tools = Tools::ensure(cache, progress)?;
+        let kernel = Kernel::ensure(cache, &tools, progress)?;
+        let (folder, held) = (base.folder().to_owned(), cache.hold(base.folder())?);
+        Ok(Self { image, kernel, tools, format: "qcow2", folder, _held: held })
     }
 
     /// Whom the machines believe that AWS' names are who they say.
@@ -99,7 +114,7 @@ impl Disk {
     /// A new layer over it, which is a machine's own disk.
     pub fn layer(&self, to: &Path) -> Result<()> {
         let mut create = self.tools.command("qemu-img", ["create", "-q", "-f", "qcow2"])?;
-        create.args(["-F", "raw", "-b"]).arg(&self.image).arg(to);
+        create.args(["-F", self.format, "-b"]).arg(&self.image).arg(to);
         output(&mut create).context("cannot make a machine's disk").map(drop)
     }
 }
@@ -111,10 +126,7 @@ fn make(
     images: &Path,
     folder: &Path,
 ) -> Result<()> {
-    let authority = Authority::create("windlass lab of virtual machines")?;
-    fs::write(folder.join("authority.crt"), authority.certificate())?;
-    fs::write(folder.join("authority.key"), authority.key())?;
-
+    let authority = new_authority(folder)?;
     let own = folder.join("own");
     let base = parts.last().context("a disk has a tree")?;
     site::install(base, &own, authority.certificate())?;
@@ -124,6 +136,14 @@ fn make(
         std::iter::once(own.as_path()).chain(parts.iter().map(|part| part.as_path())).collect();
     write(tools, kernel, &layers, folder)?;
     Ok(fs::remove_dir_all(own)?)
+}
+
+/// One that is kept in this folder, for [`Disk::authority`].
+pub fn new_authority(folder: &Path) -> Result<Authority> {
+    let authority = Authority::create("windlass lab of virtual machines")?;
+    fs::write(folder.join("authority.crt"), authority.certificate())?;
+    fs::write(folder.join("authority.key"), authority.key())?;
+    Ok(authority)
 }
 
 /// Makes `disk.raw` in this folder, with a root of these layers, the uppermost first.
