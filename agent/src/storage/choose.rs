@@ -22,14 +22,10 @@ pub(super) enum Choice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Before {
     Nothing,
-    /// Pods may have volumes here, which kubelet formats.
-    Node,
-}
-
-impl Before {
-    pub(super) fn of(was_node: bool) -> Self {
-        if was_node { Self::Node } else { Self::Nothing }
-    }
+    /// A node whose data was to be on such a disk.
+    Same,
+    /// A node whose group said something else. Its pods may have used the disks.
+    Other,
 }
 
 const NEW_INSTANCE: &str = "hint: what a group's disks are for is decided when an instance is new: \
@@ -45,6 +41,11 @@ pub(super) fn choose(wanted: Storage, disks: &[Disk], before: Before) -> Result<
         // An array of one disk would be that disk.
         _ => one_of(disks),
     }
+}
+
+/// Whether a choice, or that there is none, may be another in a moment.
+pub(super) fn is_open(disks: &[Disk]) -> bool {
+    disks.iter().any(|disk| matches!(disk.content, Content::Unknown(_)))
 }
 
 fn one_of(disks: &[Disk]) -> Result<Choice, String> {
@@ -63,6 +64,13 @@ fn one_of(disks: &[Disk]) -> Result<Choice, String> {
     if disks.iter().any(|disk| matches!(disk.content, Content::Member { .. })) {
         let why = "the disks are an array of windlass', wanted a disk alone";
         return Err(refusal(why, disks, NEW_INSTANCE));
+    }
+    if is_open(disks) {
+        return Err(refusal(
+            "what is on the disks is not known",
+            disks,
+            "hint: it is looked again",
+        ));
     }
     let free = [Content::Unfinished, Content::Blank]
         .iter()
@@ -84,9 +92,8 @@ fn one_volume(disks: &[Disk], before: Before) -> Result<Choice, String> {
                     template";
         return Err(refusal(&why, disks, hint));
     }
-    if !ours && before == Before::Node {
-        let why =
-            "this machine was a node without the volume, and one that is there now may be a pod's";
+    if !ours && before != Before::Nothing {
+        let why = "this machine was a node, and a volume of windlass' is not there: another may be a pod's";
         return Err(refusal(why, disks, NEW_INSTANCE));
     }
     one_of(disks)

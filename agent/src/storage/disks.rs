@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
+use super::choose::{Before, is_open};
 use super::mounts::Mounts;
 use super::probe::{self, Content};
 use crate::config::Storage;
@@ -16,6 +17,8 @@ use crate::host::Machine;
 /// names within this time, or there are none.
 const PATIENCE: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// PCI's class of NVMe controllers ("PCI Code and ID Assignment Specification").
+const NVME: &str = "0x010802";
 
 /// A disk that is not the root's.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -68,28 +71,43 @@ impl Kind {
 
 impl Disk {
     /// All of the wanted kind, by their names. They are waited for for a while.
-    pub(super) async fn wait_for(machine: &Machine, wanted: Storage) -> anyhow::Result<Vec<Self>> {
-        let (kind, began) = (Kind::wanted(wanted), Instant::now());
+    pub(super) async fn wait_for(
+        machine: &Machine,
+        wanted: Storage,
+        before: Before,
+    ) -> anyhow::Result<Vec<Self>> {
+        let began = Instant::now();
         loop {
-            let mounts = Mounts::read(machine)?;
-            let seen = seen(machine, kind);
-            let all_named = seen.len() >= controllers(machine, kind);
-            let holds_root = |disk: &Seen| disk.devices.iter().any(|it| mounts.of(it) == Some("/"));
-            let others: Vec<_> = seen.into_iter().filter(|disk| !holds_root(disk)).collect();
-            if all_named && !others.is_empty() || began.elapsed() > PATIENCE {
-                let mut disks = Vec::new();
-                for disk in others {
-                    disks.push(disk.probed(machine, &mounts).await?);
-                }
+            let all_named = are_all_named(machine);
+            let disks = Self::now(machine, wanted, before).await?;
+            let clear = all_named && !disks.is_empty() && !is_open(&disks);
+            if clear || began.elapsed() > PATIENCE {
                 return Ok(disks);
             }
             sleep(LOOK_AGAIN).await;
         }
     }
+
+    async fn now(machine: &Machine, wanted: Storage, before: Before) -> anyhow::Result<Vec<Self>> {
+        let mounts = Mounts::read(machine)?;
+        let holds_root = |disk: &Seen| disk.devices.iter().any(|it| mounts.of(it) == Some("/"));
+        let mut disks = Vec::new();
+        for disk in seen(machine, Kind::wanted(wanted)) {
+            if !holds_root(&disk) {
+                disks.push(disk.probed(machine, &mounts, before).await?);
+            }
+        }
+        Ok(disks)
+    }
 }
 
 impl Seen {
-    async fn probed(self, machine: &Machine, mounts: &Mounts) -> anyhow::Result<Disk> {
+    async fn probed(
+        self,
+        machine: &Machine,
+        mounts: &Mounts,
+        before: Before,
+    ) -> anyhow::Result<Disk> {
         let mounted = self.devices.iter().find_map(|device| mounts.of(device));
         let content = if let Some(place) = mounted {
             Content::Foreign(format!("is mounted at {place}"))
@@ -97,21 +115,28 @@ impl Seen {
             Content::Foreign(format!("has the partitions {}", self.partitions.join(", ")))
         } else {
             let path = format!("/dev/{}", self.name);
-            let content = probe::device(machine, &path, &self.holders).await?;
-            match self.kind {
-                Kind::Volume => probe::volume(machine, &path, content)?,
-                // What reading tells of it is not documented; nobody has it before this machine.
-                Kind::InstanceStore => content,
+            match (probe::device(machine, &path, &self.holders).await?, self.kind) {
+                // What reading tells of an instance store that is new is not documented. Nobody has it before
+                // this machine.
+                (Content::Blank, Kind::InstanceStore) if before != Before::Other => Content::Blank,
+                (Content::Blank, _) => probe::unsigned(machine, &path),
+                (content, _) => content,
             }
         };
         Ok(Disk { name: self.name, serial: self.serial, content })
     }
 }
 
-/// How many disks of this kind there are, named or not.
-fn controllers(machine: &Machine, kind: Kind) -> usize {
-    let model = |name: &String| attribute(machine, &format!("/sys/class/nvme/{name}/model"));
-    names(machine, "/sys/class/nvme").iter().filter(|it| model(it) == kind.model()).count()
+/// Every NVMe controller on the bus has a disk with a name; of EC2's each has one.
+fn are_all_named(machine: &Machine) -> bool {
+    let class = |name: &String| attribute(machine, &format!("/sys/bus/pci/devices/{name}/class"));
+    let controllers = names(machine, "/sys/bus/pci/devices").into_iter();
+    let of_nvme = controllers.filter(|name| class(name) == NVME).count();
+    let disks = names(machine, "/sys/block").into_iter().filter(|name| {
+        let of = |what: &str| attribute(machine, &format!("/sys/block/{name}/{what}"));
+        name.starts_with("nvme") && of("hidden") != "1" && !of("device/model").is_empty()
+    });
+    disks.count() >= of_nvme
 }
 
 fn seen(machine: &Machine, kind: Kind) -> Vec<Seen> {
@@ -224,6 +249,13 @@ mod tests {
         assert_eq!((root.serial.as_str(), root.kind), ("vol0123456789abcdef0", Kind::Volume));
         assert_eq!(root.devices, ["253:0", "259:0", "259:1"].map(str::to_owned).into());
         assert_eq!(root.partitions, ["nvme0n1p1"]);
+        put(&machine, &[("/sys/bus/pci/devices/0000:00:1e.0/class", "0x010802\n")]);
+        assert!(are_all_named(&machine));
+        for number in 0..4 {
+            let class = format!("/sys/bus/pci/devices/0000:00:1f.{number}/class");
+            put(&machine, &[(&class, "0x010802\n")]);
+        }
+        assert!(!are_all_named(&machine), "five controllers, and four disks that are one each");
         let stores = seen(&machine, Kind::InstanceStore);
         let names: Vec<_> = stores.iter().map(|disk| disk.name.as_str()).collect();
         assert_eq!(names, ["nvme9n1", "nvme10n1"]);
@@ -247,11 +279,11 @@ mod tests {
         );
         let wanted = Storage { volume: true, ..Storage::default() };
         let began = Instant::now();
-        assert_eq!(Disk::wait_for(&machine, wanted).await.expect("looked"), []);
+        assert_eq!(Disk::wait_for(&machine, wanted, Before::Nothing).await.expect("looked"), []);
         assert!(began.elapsed() >= PATIENCE, "another one may come: {:?}", began.elapsed());
         let data = "22 1 253:0 / /data rw - xfs /dev/mapper/root rw\n";
         put(&machine, &[("/proc/self/mountinfo", data)]);
-        let found = Disk::wait_for(&machine, wanted).await.expect("looked");
+        let found = Disk::wait_for(&machine, wanted, Before::Nothing).await.expect("looked");
         let wanted = Content::Foreign("is mounted at /data".to_owned());
         assert_eq!(found.iter().map(|disk| &disk.content).collect::<Vec<_>>(), [&wanted]);
     }

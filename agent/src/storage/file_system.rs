@@ -7,7 +7,7 @@
 use anyhow::bail;
 
 use super::account::Refused;
-use super::choose::Choice;
+use super::choose::{Before, Choice};
 use super::disks::holders;
 use super::probe::{self, Content, FileSystem};
 use super::run::run;
@@ -31,6 +31,7 @@ pub(super) struct Made {
 pub(super) async fn ensure(
     machine: &Machine,
     choice: &Choice,
+    before: Before,
     changes: &mut Changes,
 ) -> anyhow::Result<Made> {
     match choice {
@@ -54,6 +55,11 @@ pub(super) async fn ensure(
             match probe::device(machine, &device, &[]).await? {
                 Content::Ours(kind) => Ok(Made { device, kind }),
                 Content::Unfinished => format(machine, &device, available(machine)?, changes).await,
+                // The run that made it came no further. On a machine that was a node it had a file system.
+                Content::Blank if before == Before::Nothing => {
+                    format(machine, &device, available(machine)?, changes).await
+                }
+                Content::Unknown(why) => bail!("windlass' array {device} {why}"),
                 other => Err(Refused(format!(
                     "windlass' array {device} {other}, wanted a file system of windlass'\n\
                      hint: replace this instance"

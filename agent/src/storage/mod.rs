@@ -23,15 +23,15 @@ mod run;
 
 use std::fs::File;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 
 pub use account::{Account, REQUEST, Refused, UNIT};
 
-use choose::{Before, choose};
+use choose::{Before, choose, is_open};
 use disks::Disk;
 use mounts::Mounts;
 
-use crate::basis::BASIS;
+use crate::basis::{BASIS, Basis};
 use crate::config::Storage;
 use crate::converge::{Changes, Ensured};
 use crate::host::Machine;
@@ -74,12 +74,36 @@ async fn ensure(machine: &Machine, wanted: Storage, changes: &mut Changes) -> an
     // Before anything is looked for: on a node with pods, disks are theirs.
     places::ensure_idle(machine).await?;
     if !mounts.has(DATA) {
-        let before = Before::of(machine.path(BASIS).exists());
-        let disks = Disk::wait_for(machine, wanted).await?;
-        let choice = choose(wanted, &disks, before).map_err(Refused)?;
-        let made = file_system::ensure(machine, &choice, changes).await?;
+        ensure_blkid(machine)?;
+        let before = before(machine, wanted);
+        let disks = Disk::wait_for(machine, wanted, before).await?;
+        let choice = choose(wanted, &disks, before).map_err(|why| match is_open(&disks) {
+            true => anyhow!(why),
+            false => Refused(why).into(),
+        })?;
+        let made = file_system::ensure(machine, &choice, before, changes).await?;
         mounts::mount_data(machine, &made)?;
         changes.add(Ensured::Changed, || format!("mounted {}", made.device));
     }
     places::ensure(machine, changes).await
+}
+
+/// As the last boot left it written down.
+fn before(machine: &Machine, wanted: Storage) -> Before {
+    if !machine.path(BASIS).exists() {
+        return Before::Nothing;
+    }
+    match Basis::kept(machine) {
+        Ok(basis) if basis.config.storage == wanted => Before::Same,
+        _ => Before::Other,
+    }
+}
+
+fn ensure_blkid(machine: &Machine) -> anyhow::Result<()> {
+    if machine.has_program("blkid") {
+        return Ok(());
+    }
+    let why = "what is on a disk is asked of `blkid`, which the image lacks\n\
+               hint: add the package util-linux to the image and bake it anew";
+    Err(Refused(why.to_owned()).into())
 }

@@ -8,7 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::os::unix::fs::OpenOptionsExt;
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use nix::libc::{EBUSY, O_EXCL};
 
 use super::run::output;
@@ -33,6 +33,8 @@ pub(super) enum Content {
     },
     /// Anything else; as a sentence goes on after the disk's name.
     Foreign(String),
+    /// It cannot be looked at now.
+    Unknown(String),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,15 +64,16 @@ pub(super) async fn device(
 ) -> anyhow::Result<Content> {
     let open = OpenOptions::new().read(true).custom_flags(O_EXCL).open(machine.path(path));
     match open {
-        // Whatever has it: a part of an array has its holder.
+        // A part of an array has its holder. Else a program has it, maybe one that is about to make an array.
         Err(error) if error.raw_os_error() == Some(EBUSY) && holders.is_empty() => {
-            return Ok(Content::Foreign("is in use".to_owned()));
+            return Ok(Content::Unknown("is in use".to_owned()));
         }
         Err(error) if error.raw_os_error() == Some(EBUSY) => {}
         // blkid says of a device that it cannot read what it says of an empty one.
         opened => {
-            let read = opened.and_then(|device| ends(&device)).map(drop);
-            read.with_context(|| format!("reading {path}"))?;
+            if let Err(error) = opened.and_then(|device| ends(&device)) {
+                return Ok(Content::Unknown(format!("cannot be read: {error}")));
+            }
         }
     }
     let probed = output("blkid", &["-p", "-o", "export", path]).await?;
@@ -86,16 +89,14 @@ pub(super) async fn device(
     }
 }
 
-/// A volume that was never written to reads as zeros. One on which blkid knows nothing may have data all the
-/// same: encrypted, or of a program that writes to it without a file system.
-pub(super) fn volume(machine: &Machine, path: &str, content: Content) -> anyhow::Result<Content> {
-    if content != Content::Blank {
-        return Ok(content);
+/// What blkid takes for blank may have data all the same: encrypted, or of a program that writes to it without
+/// a file system. What was never written to reads as zeros.
+pub(super) fn unsigned(machine: &Machine, path: &str) -> Content {
+    match File::open(machine.path(path)).and_then(|device| ends(&device)) {
+        Ok(ends) if ends.iter().flatten().all(|byte| *byte == 0) => Content::Blank,
+        Ok(_) => Content::Foreign("has data that blkid does not know".to_owned()),
+        Err(error) => Content::Unknown(format!("cannot be read: {error}")),
     }
-    let ends = File::open(machine.path(path)).and_then(|device| ends(&device));
-    let ends = ends.with_context(|| format!("reading {path}"))?;
-    let is_zero = ends.iter().flatten().all(|byte| *byte == 0);
-    Ok(if is_zero { content } else { Content::Foreign("has data that blkid does not know".into()) })
 }
 
 fn ends(mut device: &File) -> io::Result<[Vec<u8>; 2]> {
@@ -148,7 +149,7 @@ impl fmt::Display for Content {
             Self::Ours(kind) => write!(f, "has {} of windlass'", kind.name()),
             Self::Unfinished => f.write_str("has a file system of windlass' that is not finished"),
             Self::Member { array, .. } => write!(f, "is a part of windlass' array {array}"),
-            Self::Foreign(what) => f.write_str(what),
+            Self::Foreign(what) | Self::Unknown(what) => f.write_str(what),
         }
     }
 }

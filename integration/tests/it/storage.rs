@@ -301,12 +301,18 @@ fn not_a_byte_changes_on_a_disk_that_somebody_has_put_to_use() {
 #[test]
 fn a_volume_with_data_that_has_no_name_is_somebodys() {
     let mut machine = Machine::new();
-    for end in ["seek=0", "seek=63"] {
-        machine.has(&[(VOLUME, 64 * MIB)]);
+    // An instance store counts where this machine was a node that did not have it: its pods may have used it.
+    let node = "echo {} > /var/lib/windlass/basis.json;";
+    for (end, model, wanted, was) in [
+        ("seek=0", VOLUME, A_VOLUME, ""),
+        ("seek=63", VOLUME, A_VOLUME, ""),
+        ("seek=0", STORE, MOUNT, node),
+    ] {
+        machine.has(&[(model, 64 * MIB)]);
         let encrypted = format!(
-            "dd if=/dev/urandom of=/dev/nvme1n1 bs=1M count=1 {end} conv=notrunc status=none\n{RUN}"
+            "{was} dd if=/dev/urandom of=/dev/nvme1n1 bs=1M count=1 {end} conv=notrunc status=none\n{RUN}"
         );
-        let ended = Ended::read(&machine.start(A_VOLUME, &encrypted));
+        let ended = Ended::read(&machine.start(wanted, &encrypted));
         assert!(ended.failure.contains("has data that blkid does not know"), "{end}: {ended:?}");
         assert_eq!(ended.code, 78, "{ended:?}");
     }
@@ -319,7 +325,12 @@ fn a_volume_that_comes_to_a_node_is_left_to_its_pods() {
     let ended =
         machine.start(A_VOLUME, &format!("echo {{}} > /var/lib/windlass/basis.json\n{RUN}"));
     let ended = Ended::read(&ended);
-    assert!(ended.failure.starts_with("this machine was a node without the volume"), "{ended:?}");
+    assert!(
+        ended
+            .failure
+            .starts_with("this machine was a node, and a volume of windlass' is not there"),
+        "{ended:?}"
+    );
     assert_eq!((ended.code, ended.changes.len()), (78, 0), "{ended:?}");
 }
 

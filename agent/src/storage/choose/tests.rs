@@ -71,10 +71,10 @@ fn what_others_made_is_never_formatted() {
 
 #[test]
 fn a_volume_that_came_to_a_node_may_be_a_pods() {
-    let again = |wanted, contents: &[Content]| choose(wanted, &disks(contents), Before::Node);
+    let again = |wanted, contents: &[Content]| choose(wanted, &disks(contents), Before::Same);
     let said = again(VOLUME, &[Content::Blank]).expect_err("a claim that is not formatted yet");
-    let wanted = "this machine was a node without the volume, and one that is there now may be a pod's: \
-                  nvme1n1 (S1) is empty\nhint: ";
+    let wanted = "this machine was a node, and a volume of windlass' is not there: another may be a \
+                  pod's: nvme1n1 (S1) is empty\nhint: ";
     assert!(said.starts_with(wanted), "{said}");
     assert_eq!(again(VOLUME, &[Content::Blank, ours()]), mount_of("nvme2n1"));
     assert_eq!(again(MOUNT, &[Content::Blank]), format_of("nvme1n1"), "empty after each stop");
@@ -92,6 +92,19 @@ fn an_array_is_made_of_empty_disks_and_put_together_from_all_of_its_parts() {
         let wanted = Choice::Assemble { members: members.clone(), array, assembled };
         assert_eq!(chosen(RAID0, &[part(), part()]), Ok(wanted));
     }
+}
+
+#[test]
+fn a_disk_that_cannot_be_looked_at_leaves_it_open_unless_ours_is_there() {
+    let unknown = || Content::Unknown("cannot be read: an error".to_owned());
+    assert_eq!(chosen(VOLUME, &[unknown(), ours()]), mount_of("nvme2n1"), "a pod's, that fails");
+    let contents = [unknown(), Content::Blank];
+    let said = chosen(MOUNT, &contents).expect_err("it may be ours");
+    assert!(
+        said.contains("nvme1n1 (S1) cannot be read: an error; nvme2n1 (S2) is empty"),
+        "{said}"
+    );
+    assert!(is_open(&disks(&contents)) && !is_open(&disks(&[Content::Blank, foreign()])));
 }
 
 #[test]
@@ -135,6 +148,7 @@ fn no_mixture_of_disks_makes_a_choice_that_loses_what_is_on_one() {
         Content::Unfinished,
         ours(),
         foreign(),
+        Content::Unknown("is in use".to_owned()),
         member("a", None),
         member("a", Some("md127")),
         member("b", None),
@@ -147,7 +161,7 @@ fn no_mixture_of_disks_makes_a_choice_that_loses_what_is_on_one() {
             let disks = disks(&(0..count).map(of).collect::<Vec<_>>());
             for (wanted, before) in [MOUNT, RAID0, VOLUME]
                 .into_iter()
-                .flat_map(|it| [(it, Before::Nothing), (it, Before::Node)])
+                .flat_map(|it| [Before::Nothing, Before::Same, Before::Other].map(|was| (it, was)))
             {
                 let overwritten = match choose(wanted, &disks, before) {
                     Ok(Choice::Format(name)) => vec![name],
