@@ -14,6 +14,7 @@ use super::pool::Arrived;
 use super::ready::{self, Waiting};
 use super::stop::{Kind, Stop};
 use super::{Boot, Done, Known};
+use crate::basis::Basis;
 use crate::client::autoscaling::{Completed, Error as NotTaken, Hook, Verdict};
 use crate::client::s3::Condition;
 use crate::config::NodeConfig;
@@ -85,7 +86,7 @@ impl Boot {
             self.keep_report(known, report).await;
         }
         if abandoned {
-            see_off(known).await;
+            self.see_off_unless_drained(known).await;
         }
         if matches!(ended, Ok(Arrived::Ready)) {
             let node = known.node.as_deref().unwrap_or_default();
@@ -137,14 +138,17 @@ impl Boot {
     pub(super) async fn see_off_unless_drained(&self, known: &Known) {
         let units = self.machine.unit_states(&[WATCH]).await.unwrap_or_default();
         let watched = matches!(units.get(WATCH), Some(UnitState::Running { .. }));
-        if !(watched && self.is_registered(known).await) {
+        if !(watched && self.is_registered().await) {
             see_off(known).await;
         }
     }
 
-    async fn is_registered(&self, known: &Known) -> bool {
-        let (Some(node), Some(revision)) = (&known.node, &known.revision) else { return false };
-        let (machine, wire, config) = (&self.machine, &self.wire, &revision.config);
+    /// As the drain sees it, which goes by what the last boot left: the group may have another
+    /// configuration by now.
+    async fn is_registered(&self) -> bool {
+        let Ok(basis) = Basis::kept(&self.machine) else { return false };
+        let (machine, wire, config) = (&self.machine, &self.wire, &basis.config);
+        let node = &basis.node_name();
         ready::is_registered(Waiting { machine, wire, config, node, since: None }).await
     }
 

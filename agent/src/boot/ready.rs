@@ -87,11 +87,28 @@ fn explained(error: &anyhow::Error) -> String {
 
 /// The API server answers, and has the Node: pods may be on it.
 pub async fn is_registered(waiting: Waiting<'_>) -> bool {
-    let first = async {
-        let mut events = pin!(events(waiting).await.ok()?);
-        events.try_next().await.ok()?
+    let mut last = "no answer".to_owned();
+    let asked = async {
+        loop {
+            match first_event(waiting).await {
+                Ok(Some(WatchEvent::Added(_))) => return,
+                Ok(_) => last = format!("{} has no such node", waiting.config.api.endpoint),
+                // It may be one of several API servers that is just being replaced.
+                Err(error) => last = explained(&error),
+            }
+            sleep(PAUSE).await;
+        }
     };
-    matches!(timeout(ANSWERS, first).await, Ok(Some(WatchEvent::Added(_))))
+    let registered = timeout(ANSWERS, asked).await.is_ok();
+    if !registered {
+        tracing::info!("node `{}` cannot be drained: {last}", waiting.node);
+    }
+    registered
+}
+
+async fn first_event(waiting: Waiting<'_>) -> anyhow::Result<Option<WatchEvent<Node>>> {
+    let mut events = pin!(events(waiting).await?);
+    Ok(events.try_next().await?)
 }
 
 /// Watches until the server ends the watch, or the Node is Ready.

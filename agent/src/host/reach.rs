@@ -12,8 +12,8 @@ use super::monitor::Listener;
 use super::netlink::{handle, is, reason};
 use super::{Effects, Machine};
 
-/// How the kernel says that it has none.
-const NO_WAY: [Errno; 2] = [Errno::ENETUNREACH, Errno::EHOSTUNREACH];
+/// How the kernel says that it has none, or a route that forbids it.
+const NO_WAY: [Errno; 3] = [Errno::ENETUNREACH, Errno::EHOSTUNREACH, Errno::EACCES];
 
 impl Machine {
     /// Returns when there is a route by which packets to this address leave: at once, or when the
@@ -23,7 +23,8 @@ impl Machine {
             return Ok(());
         }
         // From before the first look on: what comes in between is heard.
-        let routes = Listener::new(NETLINK_ROUTE, &[MulticastGroup::Ipv4Route as u32], None);
+        let groups = [MulticastGroup::Ipv4Route, MulticastGroup::Ipv4Rule, MulticastGroup::Link];
+        let routes = Listener::new(NETLINK_ROUTE, &groups.map(|group| group as u32), None);
         let mut routes = routes.context("listening to what the kernel tells of routes")?;
         let handle = handle()?;
         while !is_reachable(&handle, address).await? {

@@ -39,7 +39,9 @@ impl Resting {
 /// A return to the pool is no failure: however many there are, they are not what the unit's start
 /// limit is for.
 async fn boot_again(machine: &Machine) -> anyhow::Result<()> {
-    machine.forget_starts(&[BOOT]).await?;
+    if let Err(error) = machine.forget_starts(&[BOOT]).await {
+        tracing::warn!("this start counts for the limit of {BOOT}: {error:#}");
+    }
     machine.restart_units(&[BOOT]).await
 }
 
