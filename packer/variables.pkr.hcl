@@ -1,4 +1,4 @@
-# What an image builder says. Only `bake` and the program have no default.
+# What an image builder says. Needed are `bake`, the program and its digest, for each source that is built.
 
 variable "bake" {
   type        = string

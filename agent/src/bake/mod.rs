@@ -70,7 +70,9 @@ pub async fn bake(
     options: &Options,
 ) -> anyhow::Result<Changes> {
     let created = sbom::created()?;
-    let crates = dependencies::own()?;
+    // Of another windlass than this one nobody here knows what it was built of.
+    let is_own = !description.binaries.iter().any(|binary| binary.part.name == "windlass");
+    let crates = if is_own { dependencies::own()? } else { Vec::new() };
     if !options.keep_identity {
         seal::ensure_possible(tree)?;
     }

@@ -17,8 +17,6 @@ use crate::pki::sha256_hex;
 /// Beside image.json.
 pub const PLACE: &str = "/etc/windlass/image.spdx.json";
 
-const WINDLASS: &str = "SPDXRef-windlass";
-
 /// When the document was made, as reproducible builds say it.
 pub fn created() -> anyhow::Result<OffsetDateTime> {
     let seconds = match std::env::var("SOURCE_DATE_EPOCH") {
@@ -30,8 +28,8 @@ pub fn created() -> anyhow::Result<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).context("SOURCE_DATE_EPOCH")
 }
 
-/// The document. `crates` are windlass' own; those that only took part in its build are not in the
-/// image, and not in the document.
+/// The document. `crates` are those of the part `windlass`; those that only took part in its build are
+/// not in the image, and not in the document.
 pub fn document(
     inventory: &Inventory,
     crates: &[Dependency],
@@ -40,13 +38,13 @@ pub fn document(
     let linked = crates.iter().filter(|listed| listed.kind == Kind::Runtime && !listed.root);
     let linked: Vec<&Dependency> = linked.collect();
     let mut packages: Vec<Value> = inventory.parts.iter().map(package).collect();
-    packages.push(windlass(&inventory.windlass));
     packages.extend(linked.iter().map(|listed| crate_package(listed)));
-    let described = inventory.parts.iter().map(id).chain([WINDLASS.to_owned()]);
-    let mut relationships: Vec<Value> =
-        described.map(|id| relationship("SPDXRef-DOCUMENT", "DESCRIBES", &id)).collect();
-    relationships
-        .extend(linked.iter().map(|listed| relationship(WINDLASS, "CONTAINS", &crate_id(listed))));
+    let describes = |part| relationship("SPDXRef-DOCUMENT", "DESCRIBES", &id(part));
+    let mut relationships: Vec<Value> = inventory.parts.iter().map(describes).collect();
+    if let Some(windlass) = inventory.parts.iter().find(|part| part.name == "windlass") {
+        let contains = |listed| relationship(&id(windlass), "CONTAINS", &crate_id(listed));
+        relationships.extend(linked.into_iter().map(contains));
+    }
     let contents = serde_json::to_string(&packages).context("writing JSON")?;
     let document = json!({
         "spdxVersion": "SPDX-2.3",
@@ -88,19 +86,6 @@ fn package(listed: &Listed) -> Value {
     package
 }
 
-fn windlass(version: &str) -> Value {
-    json!({
-        "SPDXID": WINDLASS,
-        "name": "windlass",
-        "versionInfo": version,
-        "downloadLocation": "NOASSERTION",
-        "filesAnalyzed": false,
-        "licenseConcluded": "NOASSERTION",
-        "licenseDeclared": env!("CARGO_PKG_LICENSE"),
-        "copyrightText": "NOASSERTION",
-    })
-}
-
 /// Its licence is not in the list that the program carries.
 fn crate_package(listed: &Dependency) -> Value {
     // What may follow a `+` in a version is build metadata; purl has it percent-encoded.
@@ -139,7 +124,7 @@ fn crate_id(listed: &Dependency) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     use super::super::inventory;
     use super::*;
@@ -204,7 +189,19 @@ mod tests {
             crate_("serde_yaml", "0.9.34+deprecated", Kind::Runtime, false),
             crate_("windlass", "0.1.0", Kind::Runtime, true),
         ];
-        let inventory = Inventory { windlass: "0.1.0".to_owned(), ..Inventory::default() };
+        let part = Listed {
+            kind: inventory::Kind::Binary,
+            name: "windlass".to_owned(),
+            version: Some("v0.1.0".to_owned()),
+            licence: None,
+            url: None,
+            sha256: "ab".repeat(32).parse().expect("a digest"),
+            bytes: 12,
+            members: None,
+            files: BTreeMap::new(),
+            images: Vec::new(),
+        };
+        let inventory = Inventory { parts: vec![part], ..Inventory::default() };
         let text = document(&inventory, &crates, OffsetDateTime::UNIX_EPOCH).expect("a document");
         let found: Value = serde_json::from_str(&text).expect("JSON");
         let names: Vec<&Value> =
@@ -216,11 +213,12 @@ mod tests {
         );
         let serde_yaml = "SPDXRef-crate-serde-yaml-0.9.34-deprecated";
         assert_eq!(found["packages"][1]["SPDXID"], serde_yaml);
+        let windlass = "SPDXRef-binary-windlass-abababab";
         assert_eq!(
             found["relationships"],
             json!([
-                relationship("SPDXRef-DOCUMENT", "DESCRIBES", WINDLASS),
-                relationship(WINDLASS, "CONTAINS", serde_yaml),
+                relationship("SPDXRef-DOCUMENT", "DESCRIBES", windlass),
+                relationship(windlass, "CONTAINS", serde_yaml),
             ])
         );
     }

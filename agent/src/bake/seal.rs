@@ -1,7 +1,8 @@
 //! Takes out of an image what must not be in one, by the [rules](super::rules). A bake does it last,
 //! `bake --check` looks by the same rules.
 
-use std::fs;
+use std::fs::{self, Metadata};
+use std::io::ErrorKind::{NotADirectory, NotFound};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -147,8 +148,13 @@ fn matching(tree: &Tree, pattern: &str) -> anyhow::Result<Vec<PathBuf>> {
         }
         found = deeper;
     }
-    found.retain(|path| fs::symlink_metadata(tree.place(path)).is_ok());
-    Ok(found)
+    let mut there = Vec::new();
+    for path in found {
+        if metadata(tree, &path)?.is_some() {
+            there.push(path);
+        }
+    }
+    Ok(there)
 }
 
 /// Every file and link below a folder of the image; links are not followed.
@@ -158,13 +164,22 @@ fn files_below(tree: &Tree, folder: &Path, found: &mut Vec<PathBuf>) -> anyhow::
     }
     for name in tree.names(folder)? {
         let path = folder.join(name);
-        match fs::symlink_metadata(tree.place(&path)) {
-            Ok(metadata) if metadata.is_dir() => files_below(tree, &path, found)?,
-            Ok(_) => found.push(path),
-            Err(_) => {}
+        match metadata(tree, &path)? {
+            Some(metadata) if metadata.is_dir() => files_below(tree, &path, found)?,
+            Some(_) => found.push(path),
+            None => {}
         }
     }
     Ok(())
+}
+
+/// Of a file, or of a link itself; none where nothing is. What cannot be looked at is not taken for absent.
+pub(super) fn metadata(tree: &Tree, path: &Path) -> anyhow::Result<Option<Metadata>> {
+    match fs::symlink_metadata(tree.place(path)) {
+        Ok(metadata) => Ok(Some(metadata)),
+        Err(error) if [NotFound, NotADirectory].contains(&error.kind()) => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("looking at {}", path.display())),
+    }
 }
 
 #[cfg(test)]

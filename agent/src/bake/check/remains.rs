@@ -1,7 +1,6 @@
 //! What must not be in an image and is there: the rules that a bake seals by, and private keys
 //! wherever a node has them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::super::rules::{Kind, RULES};
@@ -56,8 +55,7 @@ fn find_keys(
 ) -> anyhow::Result<()> {
     for name in examination.tree.names(folder)? {
         let path = folder.join(name);
-        let place = examination.tree.place(&path);
-        let Ok(metadata) = fs::symlink_metadata(&place) else { continue };
+        let Some(metadata) = seal::metadata(examination.tree, &path)? else { continue };
         if metadata.is_dir() {
             find_keys(examination, &path, found)?;
         } else if seal::holds_secret(examination.tree, &path)? {
