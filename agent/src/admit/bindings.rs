@@ -1,6 +1,6 @@
 //! What the API server must allow: the admitter its work, and every kubelet to renew its own client
-//! certificate; and the runtime class by which pods ask for GPUs, where a group has any. By server-side
-//! apply, so that what somebody removed comes back and what somebody added stays.
+//! certificate; and the runtime class by which pods ask for GPUs, where a group has any and nobody else made
+//! it. By server-side apply, so that what somebody removed comes back and what somebody added stays.
 //!
 //! Source: "TLS bootstrapping" (Kubernetes documentation), approval of renewals.
 
@@ -51,7 +51,7 @@ impl Admitter {
                 }
                 Err(error) => {
                     if !std::mem::replace(&mut told, true) {
-                        tracing::warn!("the bindings that renewal needs are not sure: {error:#}");
+                        tracing::warn!("what nodes need in the cluster is not sure: {error:#}");
                     }
                     RETRY
                 }
@@ -86,10 +86,20 @@ async fn ensure(access: &Access, gpu: bool) -> anyhow::Result<()> {
         apply(&masters, &binding(USER, USER, "User", USER)).await?;
     }
     apply(&client, &binding(RENEWAL_BINDING, RENEWAL, "Group", "system:nodes")).await?;
-    match gpu {
-        true => apply(&client, &runtime_class()).await,
-        false => Ok(()),
+    if gpu {
+        ensure_runtime_class(&client).await?;
     }
+    Ok(())
+}
+
+/// There is one. Somebody else's, NVIDIA's own operator's for one, stays as it is.
+async fn ensure_runtime_class(client: &Client) -> anyhow::Result<()> {
+    let classes: Api<RuntimeClass> = Api::all(client.clone());
+    let found = classes.get_opt(NVIDIA).await;
+    if found.with_context(|| format!("reading the RuntimeClass `{NVIDIA}`"))?.is_some() {
+        return Ok(());
+    }
+    apply(client, &runtime_class()).await
 }
 
 /// Its pods go only where there are GPUs.

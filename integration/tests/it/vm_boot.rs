@@ -51,7 +51,7 @@ fn a_virtual_machine_is_a_node_and_comes_back_from_a_reboot_without_s3_and_from_
 
 /// The shortest that shows a real boot, for whoever has a few minutes only.
 #[test]
-#[ignore = "a machine that boots twice in an emulated processor: by its name, `cargo test --workspace --test it -- --ignored vm_short`"]
+#[ignore = "a machine that boots twice in an emulated processor: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
 fn vm_short_a_machine_that_firmware_starts_is_a_node_and_comes_back_from_a_reboot_without_s3() {
     let lab = up("vm-short", &[]);
     let machine = Machine::launch(&lab, &["--firmware"]);

@@ -35,7 +35,7 @@ fn vm_a_kernel_without_nftables_is_named() {
 /// happens where some are left, the boot's own tests try page by page.
 #[test]
 #[ignore = "a machine that boots twice: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
-fn vm_a_full_disk_is_named_and_nothing_is_half_written() {
+fn vm_a_full_disk_is_no_node_and_nothing_is_half_written() {
     let lab = up("vm-full", &[]);
     let machine = Machine::launch(&lab, &["--kernel-arguments=lab.full"]);
     machine.says("Failed to start windlass-boot.service");
