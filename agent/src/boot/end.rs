@@ -85,8 +85,9 @@ impl Boot {
             let report = self.report(known, ended.as_ref().err());
             self.keep_report(known, report).await;
         }
-        if abandoned {
-            self.see_off_unless_drained(known).await;
+        // On a node that is Ready there may be pods, and the drain sees it off.
+        if abandoned && known.ready_ms.is_none() {
+            see_off(known).await;
         }
         if matches!(ended, Ok(Arrived::Ready)) {
             let node = known.node.as_deref().unwrap_or_default();
