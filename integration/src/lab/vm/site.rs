@@ -44,7 +44,8 @@ SUBSYSTEM==\"virtio-ports\", ATTR{name}==\"lab.journal\", SYMLINK+=\"virtio-port
 TAG+=\"systemd\", ENV{SYSTEMD_WANTS}=\"lab-journal.service\"
 ";
 
-/// qemu calls every NVMe disk by its own name: here they are called as EC2 calls an instance store.
+/// qemu calls every NVMe disk by its own name: here they are called as EC2 calls an instance store. A disk's model
+/// is its controller's, or its subsystem's where the kernel knows of several ways to it.
 const MODEL: &str = "Amazon EC2 NVMe Instance Storage        \n";
 const NAMES: &str = "\
 [Unit]
@@ -56,11 +57,11 @@ ConditionPathExists=/sys/class/nvme/nvme0
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/bin/sh -ec 'for model in /sys/class/nvme/*/model; do mount --bind /etc/lab-model $$model; done'
+ExecStart=/bin/sh -ec 'for model in /sys/class/nvme*/*/model; do mount --bind /etc/lab-model $$model; done'
 ";
 
 /// Raised when what is written below changes.
-pub const RECIPE: &str = "2";
+pub const RECIPE: &str = "3";
 
 /// Writes it all below `root`; `base` is the tree that lies under it, `authority` what vouches for
 /// AWS' names, PEM.
