@@ -150,17 +150,20 @@ impl Drop for Booted {
     }
 }
 
-/// The next look, which must come within a second.
+/// The next look, which must be begun within a second.
 pub async fn next(keeper: &mut Keeper) -> Look {
-    let next = timeout(Duration::from_secs(1), keeper.next()).await;
-    next.expect("a look within a second").expect("a kernel that answers")
+    let stirred = timeout(Duration::from_secs(1), keeper.stirred()).await;
+    let stirred = stirred.expect("a reason to look within a second");
+    keeper.look(stirred.expect("a kernel that tells")).await.expect("a kernel that answers")
 }
 
-/// All looks until there is quiet.
+/// All looks until there is quiet. How long one takes is the machine's matter: only the waits between
+/// them are limited.
 pub async fn until_quiet(keeper: &mut Keeper) -> Vec<Look> {
     let mut looks = Vec::new();
-    while let Ok(look) = timeout(QUIET, keeper.next()).await {
-        looks.push(look.expect("a kernel that answers"));
+    while let Ok(stirred) = timeout(QUIET, keeper.stirred()).await {
+        let stirred = stirred.expect("a kernel that tells");
+        looks.push(keeper.look(stirred).await.expect("a kernel that answers"));
         assert!(looks.len() < 20, "it never comes to rest: {looks:#?}");
     }
     looks

@@ -189,19 +189,22 @@ fn who_removes_a_thing_every_time_is_named_once_and_holds_up_nothing_else() {
         let began = Instant::now();
         ip("route del blackhole 10.64.3.64/26");
         while put_back.len() < 5 {
-            let look = keeper.next().await.expect("a kernel that answers");
+            let look = next(&mut keeper).await;
             if look.changes == [BLACKHOLE] {
                 put_back.push(began.elapsed());
                 ip("route del blackhole 10.64.3.64/26");
             } else {
                 assert!(look.changes.is_empty(), "{look:?}");
                 assert!(look.put_off.iter().all(|it| it == BLACKHOLE), "{look:?}");
+                assert!(
+                    look.put_off.is_empty() || put_back.len() == 4,
+                    "put off too soon: {look:?}"
+                );
             }
             quarrels.extend(look.quarrels);
         }
         let [Quarrel::Began { what, times: 4, .. }] = &quarrels[..] else { panic!("{quarrels:?}") };
         assert_eq!(what, BLACKHOLE);
-        assert!(put_back[3] < Duration::from_secs(1), "{put_back:?}");
         assert!(put_back[4] - put_back[3] >= Duration::from_secs(1), "{put_back:?}");
 
         ip("-6 route flush fd00:64:0:3::/64");

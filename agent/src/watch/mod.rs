@@ -62,7 +62,8 @@ pub async fn watch(
     let (leaving, metrics) = (Status::default(), Metrics::default());
     let keep = async {
         loop {
-            let look = keeper.next().await?;
+            let stirred = keeper.stirred().await?;
+            let look = keeper.look(stirred).await?;
             said.lines(&look).iter().for_each(Line::log);
             metrics.network(said.tally(), said.is_well());
             alive(&leaving.beside(&said.to_string()));

@@ -1,5 +1,5 @@
-//! Keeps the host's side of the pod network as planned: [`Keeper::next`] waits until something may
-//! have changed, looks, puts back what is not as planned, and returns what it did.
+//! Keeps the host's side of the pod network as planned: [`Keeper::stirred`] waits until something may
+//! have changed, [`Keeper::look`] looks, puts back what is not as planned, and returns what it did.
 //!
 //! Its own changes wake it once more, and that look finds nothing to change.
 
@@ -60,9 +60,29 @@ impl Keeper {
         })
     }
 
-    /// The next look; the first one is due at once.
-    pub async fn next(&mut self) -> anyhow::Result<Look> {
-        let what = self.stirred().await?;
+    /// What to look at, when it is time to; the first look is due at once. It may be given up and asked
+    /// again.
+    pub async fn stirred(&mut self) -> anyhow::Result<Stirred> {
+        loop {
+            let due = self.pace.due();
+            let heard = tokio::select! {
+                heard = self.monitor.next() => heard?,
+                () = sleep_until(self.began + due.at) => return Ok(due.what),
+            };
+            let what = match heard {
+                Tidings::Stirred(what) => what,
+                Tidings::Lost => {
+                    self.lost += 1;
+                    Stirred::EVERYTHING
+                }
+            };
+            self.pace.stirred(self.began.elapsed(), what);
+        }
+    }
+
+    /// Looks at what stirred, and puts it back. Not to be given up half-way: what it did by then would
+    /// be told to nobody.
+    pub async fn look(&mut self, what: Stirred) -> anyhow::Result<Look> {
         let (mut planned_anew, mut unknown) = (None, BTreeSet::new());
         if what.ways {
             let before = self.basis.facts.host.network();
@@ -82,25 +102,6 @@ impl Keeper {
         look.failed.extend(unknown);
         self.conclude(&mut look);
         Ok(look)
-    }
-
-    /// What to look at, when it is time to.
-    async fn stirred(&mut self) -> anyhow::Result<Stirred> {
-        loop {
-            let due = self.pace.due();
-            let heard = tokio::select! {
-                heard = self.monitor.next() => heard?,
-                () = sleep_until(self.began + due.at) => return Ok(due.what),
-            };
-            let what = match heard {
-                Tidings::Stirred(what) => what,
-                Tidings::Lost => {
-                    self.lost += 1;
-                    Stirred::EVERYTHING
-                }
-            };
-            self.pace.stirred(self.began.elapsed(), what);
-        }
     }
 
     /// Whether a later boot left another basis. Where it cannot be used, what is known holds.
