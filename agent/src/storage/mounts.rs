@@ -1,11 +1,12 @@
 //! What is mounted where, as the kernel has it; and the two mounts that are made here.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::Path;
 
 use anyhow::Context;
 use nix::mount::{MsFlags, mount};
+use nix::sys::stat::{major, minor};
 
 use super::DATA;
 use super::file_system::Made;
@@ -19,7 +20,7 @@ pub(super) struct Mounts(Vec<Mount>);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mount {
-    /// `MAJOR:MINOR` of the file system.
+    /// `MAJOR:MINOR` of the file system's device.
     device: String,
     /// What of the file system is mounted.
     root: String,
@@ -29,14 +30,20 @@ struct Mount {
 impl Mounts {
     pub(super) fn read(machine: &Machine) -> anyhow::Result<Self> {
         let text = machine.read_text("/proc/self/mountinfo")?;
-        Ok(Self::parse(&text.context("there is no /proc/self/mountinfo")?))
+        let text = text.context("there is no /proc/self/mountinfo")?;
+        Ok(Self::parse(&text, |source| number(&machine.path(source))))
     }
 
-    pub(super) fn parse(mountinfo: &str) -> Self {
+    /// btrfs has a number of its own, which is no device's; `number` is that of what it was mounted from.
+    fn parse(mountinfo: &str, number: impl Fn(&str) -> Option<String>) -> Self {
         let mount = |line: &str| {
-            let mut words = line.split(' ').skip(2);
-            let device = words.next()?.to_owned();
-            Some(Mount { device, root: unescaped(words.next()?), at: unescaped(words.next()?) })
+            let (what, how) = line.split_once(" - ")?;
+            let mut words = what.split(' ').skip(2);
+            let (own, root, at) = (words.next()?, words.next()?, words.next()?);
+            let source = || how.split(' ').nth(1).filter(|source| source.starts_with("/dev/"));
+            let device = if own.starts_with("0:") { source().and_then(&number) } else { None };
+            let device = device.unwrap_or_else(|| own.to_owned());
+            Some(Mount { device, root: unescaped(root), at: unescaped(at) })
         };
         Self(mountinfo.lines().filter_map(mount).collect())
     }
@@ -62,6 +69,12 @@ impl Mounts {
             _ => false,
         }
     }
+}
+
+/// A block device's.
+fn number(path: &Path) -> Option<String> {
+    let metadata = fs::metadata(path).ok().filter(|it| it.file_type().is_block_device())?;
+    Some(format!("{}:{}", major(metadata.rdev()), minor(metadata.rdev())))
 }
 
 /// A space is `\040`.
@@ -92,4 +105,32 @@ pub(super) fn mount_data(machine: &Machine, made: &Made) -> anyhow::Result<()> {
 pub(super) fn bind(from: &Path, to: &Path) -> anyhow::Result<()> {
     mount(Some(from), to, NOTHING, MsFlags::MS_BIND, NOTHING)
         .with_context(|| format!("binding {} to {}", from.display(), to.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MOUNTINFO: &str = "\
+        22 1 0:24 /root / rw shared:1 - btrfs /dev/nvme0n1p1 rw\n\
+        30 22 259:4 / /srv/two\\040words rw - xfs /dev/nvme1n1 rw\n\
+        31 22 0:30 / /run rw shared:9 master:2 - tmpfs tmpfs rw\n\
+        32 22 0:31 / /gone rw - btrfs /dev/gone rw\n";
+
+    #[test]
+    fn a_device_is_mounted_also_where_the_file_system_has_a_number_of_its_own() {
+        let number = |source: &str| (source == "/dev/nvme0n1p1").then(|| "259:1".to_owned());
+        let mounts = Mounts::parse(MOUNTINFO, number);
+        assert_eq!(mounts.of("259:1"), Some("/"));
+        assert_eq!(mounts.of("259:4"), Some("/srv/two words"));
+        assert_eq!((mounts.of("0:30"), mounts.of("0:31")), (Some("/run"), Some("/gone")));
+        assert_eq!(mounts.of("0:24"), None);
+        assert!(mounts.has("/run") && !mounts.has("/srv"));
+    }
+
+    #[test]
+    fn only_a_block_device_has_a_number() {
+        assert_eq!(number(Path::new("/dev/null")), None);
+        assert_eq!(number(Path::new("/dev/not-there")), None);
+    }
 }
