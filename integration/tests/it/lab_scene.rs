@@ -1,6 +1,7 @@
 //! A lab of a test's own, by the commands that its user has.
 
 use std::fs;
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::{Duration, Instant};
 
@@ -124,18 +125,25 @@ impl Drop for Lab {
     }
 }
 
+/// The end of what each node said of us; of one that said nothing of that, the end of all that it said.
 fn consoles(nodes: &[Status]) -> String {
-    let tail = |node: &Status| {
-        let console = fs::read_to_string(&node.console).unwrap_or_default();
-        let lines: Vec<&str> = console.lines().filter(|line| line.contains("windlass")).collect();
-        format!(
-            "== {} {}\n{}\n",
-            node.instance,
-            node.group,
-            lines[lines.len().saturating_sub(20)..].join("\n")
-        )
+    nodes
+        .iter()
+        .map(|node| format!("== {} {}\n{}\n", node.instance, node.group, said(node)))
+        .collect()
+}
+
+fn said(node: &Status) -> String {
+    let read =
+        |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
+    let console = Path::new(&node.console);
+    let (journal, serial) = (read(console), read(&console.with_file_name("serial.log")));
+    let ours: Vec<&str> = journal.lines().filter(|line| line.contains("windlass")).collect();
+    let lines = match ours.is_empty() {
+        true => journal.lines().chain(serial.lines()).collect(),
+        false => ours,
     };
-    nodes.iter().map(tail).collect()
+    lines[lines.len().saturating_sub(20)..].join("\n")
 }
 
 pub fn in_service(nodes: &[Status], count: usize) -> bool {
