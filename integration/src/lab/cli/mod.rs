@@ -6,6 +6,7 @@ mod binary;
 mod cordon;
 mod cost;
 mod demo;
+mod emulated;
 mod figures;
 mod interrupt;
 mod leaving;
@@ -174,6 +175,8 @@ enum Command {
     Cordon(cordon::Cordon),
     /// Check the released program: linked statically, small, content with an empty root
     Binary(binary::Binary),
+    /// Run the agent's unit tests as a program for arm64, under qemu's user emulation
+    Emulated,
     /// Build what a lab is made of, or find it in the cache
     Artifacts,
     #[command(hide = true)]
@@ -277,6 +280,7 @@ fn run(name: Option<String>, command: Command) -> Result<ExitCode> {
         Command::Torture(torture) => return torture::torture(&torture),
         Command::Cordon(cordon) => cordon::cordon(&cordon)?,
         Command::Binary(binary) => return binary::binary(&binary),
+        Command::Emulated => emulated::emulated()?,
         Command::Artifacts => {
             let made = artifacts::ensure(&Arc::new(Cache::open()?), &Progress::new())?;
             println!("{made:#?}");

@@ -40,7 +40,8 @@ const PACKAGES: [&str; 9] = [
 /// Raised when the steps below change.
 const RECIPE: &str = "1";
 
-/// Where a build finds things in the tree.
+/// Where a build finds things in the tree. The source lies where every system has an empty folder:
+/// tests, which look for their files there, run on the host's root.
 const SOURCE: &str = "/srv";
 const TARGET: &str = "/target";
 const CARGO: &str = "/cargo";
@@ -86,14 +87,35 @@ impl Arm64 {
     /// Builds the program as it is released. No folder needs another name: all are the same in the
     /// tree of every machine.
     pub fn build(&self) -> Result<Built> {
+        self.built_by("build", &["--release", "--bin", "windlass"])
+    }
+
+    /// Builds the agent's unit tests, in the profile of tests.
+    pub fn build_tests(&self) -> Result<Built> {
+        self.built_by("test", &["--no-run", "--lib"])
+    }
+
+    /// A command that runs a program for arm64.
+    pub fn emulated<A: AsRef<OsStr>>(
+        &self,
+        program: &Path,
+        arguments: impl IntoIterator<Item = A>,
+    ) -> Command {
+        let mut qemu = command(below(&self.root, "/usr/bin/qemu-aarch64-static"), [program]);
+        qemu.args(arguments);
+        qemu
+    }
+
+    fn built_by(&self, subcommand: &str, arguments: &[&str]) -> Result<Built> {
         // From within the tree there is no way to a registry.
         let mut fetch = cargo();
         fetch.args(["fetch", "--quiet", "--locked", "--target", TRIPLE]);
         output(fetch.current_dir(&self.own.source))?;
         let mut build = Command::new("/usr/bin/cargo");
         build
-            .args(["build", "--release", "--quiet", "--locked", "--offline", "--target", TRIPLE])
-            .args(["--package", "windlass", "--bin", "windlass"])
+            .args([subcommand, "--quiet", "--locked", "--offline", "--target", TRIPLE])
+            .args(["--package", "windlass"])
+            .args(arguments)
             .current_dir(SOURCE)
             .env_clear()
             .env("PATH", "/usr/bin")
@@ -111,17 +133,6 @@ impl Arm64 {
         Ok(built)
     }
 
-    /// A command that runs a program for arm64.
-    pub fn emulated<A: AsRef<OsStr>>(
-        &self,
-        program: &Path,
-        arguments: impl IntoIterator<Item = A>,
-    ) -> Command {
-        let mut qemu = command(below(&self.root, "/usr/bin/qemu-aarch64-static"), [program]);
-        qemu.args(arguments);
-        qemu
-    }
-
     /// Runs `f` on a thread whose root is the tree, with source, target folder and registry in it.
     fn inside<T: Send>(&self, f: impl FnOnce() -> Result<T> + Send) -> Result<T> {
         let places = [
@@ -137,6 +148,11 @@ impl Arm64 {
             chdir("/").context("cannot go to the tree's root")?;
             f()
         })
+    }
+
+    /// Runs `f` on a thread that has the host's root, and the source where tests look for it.
+    pub fn with_source<T: Send>(&self, f: impl FnOnce(&Path) -> Result<T> + Send) -> Result<T> {
+        with_mounts(Path::new("/"), &[(&*self.own.source, SOURCE)], || f(Path::new(SOURCE)))
     }
 }
 
