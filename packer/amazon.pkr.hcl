@@ -1,6 +1,6 @@
 # AMIs for x86-64 and aarch64.
 #
-#     packer build -only=amazon-ebs.amd64 -var bake=bake.toml -var windlass_amd64=windlass \
+#     packer build -only=amazon-ebs.amd64 -var bake=bake/bake.toml -var windlass_amd64=windlass \
 #       -var windlass_amd64_sha256=$(sha256sum <windlass | cut -d' ' -f1) packer
 
 source "amazon-ebs" "node" {

@@ -142,6 +142,7 @@ async fn stage_images(
     });
     let import: Vec<_> = import.collect();
     if import.is_empty() {
+        store::forget_unfinished(tree)?;
         return Ok(None);
     }
     let programs = ["containerd", "ctr"].map(|name| contents.program(tree, name));

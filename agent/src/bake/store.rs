@@ -78,8 +78,8 @@ pub async fn stage(
         tree.architecture,
         std::env::consts::ARCH
     );
+    forget_unfinished(tree)?;
     let beside = tree.place(BESIDE);
-    remove(&beside)?;
     let parent = beside.parent().unwrap_or(tree.root());
     fs::create_dir_all(parent).map_err(|error| super::staging::failed("making", parent, error))?;
     copy(tree, &beside).await?;
@@ -234,6 +234,11 @@ impl Staged {
             .or_else(|_| fs::remove_dir_all(&self.beside))
             .with_context(|| format!("removing {}", self.beside.display()))
     }
+}
+
+/// What a run left that was killed.
+pub fn forget_unfinished(tree: &Tree) -> anyhow::Result<()> {
+    remove(&tree.place(BESIDE))
 }
 
 fn remove(path: &Path) -> anyhow::Result<()> {

@@ -80,7 +80,7 @@ mod tests {
         let killed = outcome(unit_failed(), None).expect_err("a failed unit");
         assert_eq!(killed.kind, Kind::Curable);
         assert!(format!("{:#}", killed.reason).contains("hint: `journalctl -u windlass-storage"));
-        // Killed after its word, which holds of what it did.
+        // Killed when it had written its account: the next run finds done what was done.
         let late = outcome(unit_failed(), left(None, false)).expect_err("a failed unit");
         assert_eq!(late.kind, Kind::Curable);
     }

@@ -90,7 +90,7 @@ impl Disk {
 
     async fn now(machine: &Machine, wanted: Storage, before: Before) -> anyhow::Result<Vec<Self>> {
         let mounts = Mounts::read(machine)?;
-        let holds_root = |disk: &Seen| disk.devices.iter().any(|it| mounts.of(it) == Some("/"));
+        let holds_root = |disk: &Seen| disk.devices.iter().any(|it| mounts.is_at(it, "/"));
         let mut disks = Vec::new();
         for disk in seen(machine, Kind::wanted(wanted)) {
             if !holds_root(&disk) {

@@ -53,7 +53,12 @@ impl Mounts {
         self.0.iter().any(|mount| mount.at == place)
     }
 
-    /// Where the device is mounted.
+    /// Whether it is the device that is mounted there.
+    pub(super) fn is_at(&self, device: &str, place: &str) -> bool {
+        self.0.iter().any(|mount| mount.device == device && mount.at == place)
+    }
+
+    /// A place where the device is mounted.
     pub(super) fn of(&self, device: &str) -> Option<&str> {
         let mount = self.0.iter().find(|mount| mount.device == device)?;
         Some(&mount.at)
@@ -112,7 +117,8 @@ mod tests {
     use super::*;
 
     const MOUNTINFO: &str = "\
-        22 1 0:24 /root / rw shared:1 - btrfs /dev/nvme0n1p1 rw\n\
+        22 1 0:24 /root /home rw shared:1 - btrfs /dev/nvme0n1p1 rw\n\
+        23 1 0:24 /root / rw shared:1 - btrfs /dev/nvme0n1p1 rw\n\
         30 22 259:4 / /srv/two\\040words rw - xfs /dev/nvme1n1 rw\n\
         31 22 0:30 / /run rw shared:9 master:2 - tmpfs tmpfs rw\n\
         32 22 0:31 / /gone rw - btrfs /dev/gone rw\n";
@@ -121,7 +127,8 @@ mod tests {
     fn a_device_is_mounted_also_where_the_file_system_has_a_number_of_its_own() {
         let number = |source: &str| (source == "/dev/nvme0n1p1").then(|| "259:1".to_owned());
         let mounts = Mounts::parse(MOUNTINFO, number);
-        assert_eq!(mounts.of("259:1"), Some("/"));
+        assert!(mounts.is_at("259:1", "/") && !mounts.is_at("259:4", "/"));
+        assert_eq!(mounts.of("259:1"), Some("/home"));
         assert_eq!(mounts.of("259:4"), Some("/srv/two words"));
         assert_eq!((mounts.of("0:30"), mounts.of("0:31")), (Some("/run"), Some("/gone")));
         assert_eq!(mounts.of("0:24"), None);
@@ -129,7 +136,14 @@ mod tests {
     }
 
     #[test]
-    fn only_a_block_device_has_a_number() {
+    fn a_block_device_has_the_number_that_the_kernel_calls_it_by() {
+        for disk in fs::read_dir("/sys/class/block").into_iter().flatten().flatten() {
+            let device = Path::new("/dev").join(disk.file_name());
+            let wanted = fs::read_to_string(disk.path().join("dev")).expect("a number");
+            if device.exists() {
+                assert_eq!(number(&device).as_deref(), Some(wanted.trim()), "{}", device.display());
+            }
+        }
         assert_eq!(number(Path::new("/dev/null")), None);
         assert_eq!(number(Path::new("/dev/not-there")), None);
     }

@@ -125,25 +125,29 @@ impl Drop for Lab {
     }
 }
 
-/// The end of what each node said of us; of one that said nothing of that, the end of all that it said.
+/// The end of what each node said of us, and of all that a machine said by its serial port.
 fn consoles(nodes: &[Status]) -> String {
-    nodes
-        .iter()
-        .map(|node| format!("== {} {}\n{}\n", node.instance, node.group, said(node)))
-        .collect()
+    let end = |node: &Status| {
+        let console = Path::new(&node.console);
+        let journal = said(console);
+        let ours: Vec<&str> = journal.lines().filter(|line| line.contains("windlass")).collect();
+        let ours = if ours.is_empty() { journal.clone() } else { ours.join("\n") };
+        let serial = said(&console.with_file_name("serial.log"));
+        let (ours, serial) = (last(&ours, 20), last(&serial, 20));
+        format!("== {} {}\n{ours}\n== by serial port\n{serial}\n", node.instance, node.group)
+    };
+    nodes.iter().map(end).collect()
 }
 
-fn said(node: &Status) -> String {
-    let read =
-        |path: &Path| String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned();
-    let console = Path::new(&node.console);
-    let (journal, serial) = (read(console), read(&console.with_file_name("serial.log")));
-    let ours: Vec<&str> = journal.lines().filter(|line| line.contains("windlass")).collect();
-    let lines = match ours.is_empty() {
-        true => journal.lines().chain(serial.lines()).collect(),
-        false => ours,
-    };
-    lines[lines.len().saturating_sub(20)..].join("\n")
+/// The last lines.
+pub fn last(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+/// All that a file has, whatever it is: a cut of power may leave any byte in it.
+pub fn said(path: &Path) -> String {
+    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }
 
 pub fn in_service(nodes: &[Status], count: usize) -> bool {

@@ -17,7 +17,7 @@ const LIMITS: [(&str, f64); 5] = [
     ("windlass-abandon.service", 2.0),
     ("windlass-admit.service", 1.5),
     ("windlass-boot.service", 3.5),
-    ("windlass-storage.service", 6.5),
+    ("windlass-storage.service", 5.0),
     ("windlass-watch.service", 2.5),
 ];
 

@@ -9,7 +9,7 @@ use integration::lab::daemon::Status;
 use serde_json::Value;
 use windlass::report::Report;
 
-use crate::lab_scene::{Lab, in_service};
+use crate::lab_scene::{Lab, in_service, last, said};
 use crate::lab_stopped::launch;
 
 /// A machine in an emulated processor takes a minute to be Ready, beside a build some more.
@@ -54,7 +54,7 @@ impl<'a> Machine<'a> {
 
     /// What all its boots said so far.
     pub fn journal(&self) -> String {
-        fs::read_to_string(self.status().console).unwrap_or_default()
+        said(Path::new(&self.status().console))
     }
 
     /// What firmware, kernel and systemd said on the serial port so far.
@@ -210,13 +210,4 @@ impl<'a> Machine<'a> {
             status.state == "terminated" && status.pid.is_none()
         });
     }
-}
-
-fn last(text: &str, lines: usize) -> String {
-    let all: Vec<&str> = text.lines().collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
-}
-
-fn said(path: &Path) -> String {
-    String::from_utf8_lossy(&fs::read(path).unwrap_or_default()).into_owned()
 }

@@ -25,6 +25,10 @@ async fn an_image_has_all_that_a_boot_needs_and_a_second_run_changes_nothing() {
     let before = bench.everything();
     assert_eq!(bench.bake().await.expect("baked"), Changes::default());
     assert_eq!(bench.everything(), before);
+    // Of a run that was killed while it filled a copy of containerd's store.
+    write(&bench.tree.root().join("var/lib/.containerd.windlass/meta.db"), b"half");
+    bench.bake().await.expect("baked");
+    assert_eq!(bench.everything(), before);
 }
 
 #[tokio::test]

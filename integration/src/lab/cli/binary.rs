@@ -34,7 +34,7 @@ const LARGEST_ARM64_BYTES: u64 = 16_000_000;
 #[command(after_help = "Examples:
   cargo lab binary                  what the program is, and what it does where there is nothing else
   cargo lab binary --twice          and a build from another folder has the same bytes
-  cargo lab binary --twice --clean  with all crates, from nothing: half an hour
+  cargo lab binary --twice --clean  with all crates, from nothing
   cargo lab binary --arch arm64     the program for the other architecture, under qemu")]
 pub struct Binary {
     /// This program instead of one built from this source

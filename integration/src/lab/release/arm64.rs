@@ -11,7 +11,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 use nix::unistd::{chdir, chroot};
@@ -40,8 +40,8 @@ const PACKAGES: [&str; 9] = [
 /// Raised when the steps below change.
 const RECIPE: &str = "1";
 
-/// Where a build finds things in the tree. The source lies where every system has an empty folder:
-/// tests, which look for their files there, run on the host's root.
+/// Where a build finds things in the tree. The source lies where nearly every system has a folder that
+/// nothing uses: tests, which look for their files there, run on the host's root.
 const SOURCE: &str = "/srv";
 const TARGET: &str = "/target";
 const CARGO: &str = "/cargo";
@@ -152,6 +152,10 @@ impl Arm64 {
 
     /// Runs `f` on a thread that has the host's root, and the source where tests look for it.
     pub fn with_source<T: Send>(&self, f: impl FnOnce(&Path) -> Result<T> + Send) -> Result<T> {
+        for used in [&self.root, &self.target] {
+            let shown = used.display();
+            ensure!(!used.starts_with(SOURCE), "{shown} is where the source is mounted for tests");
+        }
         with_mounts(Path::new("/"), &[(&*self.own.source, SOURCE)], || f(Path::new(SOURCE)))
     }
 }
