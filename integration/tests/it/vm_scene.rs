@@ -1,6 +1,5 @@
 //! Workers that are virtual machines, as tests look at them.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
