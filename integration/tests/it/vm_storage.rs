@@ -85,6 +85,8 @@ fn all_is_on_the_array(machine: &Machine<'_>) {
     let devices: std::collections::BTreeSet<&str> = devices.lines().collect();
     assert_eq!(devices.len(), 1, "one file system: {devices:?}");
     for unit in ["containerd", "kubelet", "windlass-watch"] {
-        assert_eq!(machine.sh(&format!("systemctl is-active {unit} || true")), "active\n");
+        // A node is Ready before `windlass watch`, which waits for the boot, has looked at everything.
+        let state = || machine.sh(&format!("systemctl is-active {unit} || true"));
+        machine.eventually(&format!("{unit} active"), || state() == "active\n");
     }
 }
