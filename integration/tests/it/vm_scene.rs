@@ -164,9 +164,11 @@ impl<'a> Machine<'a> {
     fn pod(&self) -> Option<(String, String)> {
         let words = ["kubectl", "get", "pods", "--selector=app=web", "--output=json"];
         let pods: Value = serde_json::from_slice(&self.lab.operator(&words).stdout).ok()?;
+        // One that kubelet ended as the machine went down stays, `Succeeded`, beside the one in its place.
         let here = |pod: &&Value| {
             pod["spec"]["nodeName"] == self.id.as_str()
                 && pod["metadata"]["deletionTimestamp"].is_null()
+                && pod["status"]["phase"] == "Running"
         };
         let pod = pods["items"].as_array()?.iter().find(here)?;
         let word = |value: &Value| value.as_str().map(str::to_owned);
