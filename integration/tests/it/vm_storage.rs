@@ -84,9 +84,8 @@ fn all_is_on_the_array(machine: &Machine<'_>) {
     let devices = machine.sh(&format!("stat -c %d {}", PLACES.join(" ")));
     let devices: std::collections::BTreeSet<&str> = devices.lines().collect();
     assert_eq!(devices.len(), 1, "one file system: {devices:?}");
-    for unit in ["containerd", "kubelet", "windlass-watch"] {
-        // A node is Ready before `windlass watch`, which waits for the boot, has looked at everything.
-        let state = || machine.sh(&format!("systemctl is-active {unit} || true"));
-        machine.eventually(&format!("{unit} active"), || state() == "active\n");
-    }
+    let state = |unit: &str| machine.sh(&format!("systemctl is-active {unit} || true"));
+    assert_eq!((&*state("containerd"), &*state("kubelet")), ("active\n", "active\n"));
+    // A node is Ready before `windlass watch`, which waits for the boot, has looked at everything.
+    machine.eventually("windlass-watch active", || state("windlass-watch") == "active\n");
 }
