@@ -17,12 +17,13 @@ use integration::lab::balancer::{
 };
 use integration::lab::network::Namespace;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::region_fixture::Connection;
 
 const NODE_PORT: u16 = 30080;
-const HEALTH_PORT: u16 = 10256;
+const HEALTH_CHECK_PORT: u16 = 31000;
 
 /// A namespace, and the load balancer in it.
 struct Scene {
@@ -32,6 +33,10 @@ struct Scene {
 
 impl Scene {
     fn new(name: &str) -> Self {
+        Self::checking(name, None)
+    }
+
+    fn checking(name: &str, health_check_port: Option<u16>) -> Self {
         let name = format!("wl-test-balancer-{name}-{}", std::process::id());
         let namespace = Namespace::create(&name).unwrap();
         namespace.ip(&format!("link set lo up\naddr add {ADDRESS}/32 dev lo\n")).unwrap();
@@ -40,7 +45,7 @@ impl Scene {
             name: "web".into(),
             port: 80,
             node_port: NODE_PORT,
-            health_port: HEALTH_PORT,
+            health_check_port,
         };
         let serving = Serving::start(&namespace, &front).unwrap();
         Self { namespace, serving }
@@ -52,22 +57,15 @@ impl Scene {
         self.serving.register(&nodes.collect::<BTreeMap<_, _>>());
     }
 
-    /// A node whose NodePort and kube-proxy answer until the test ends.
+    /// A node whose NodePort answers until the test ends.
     fn node(&self, name: &'static str, number: u8) -> Node {
-        let node = self.node_without_port(name, number);
+        let node = Node::new(name, number);
         self.serve(&node, NODE_PORT);
         node
     }
 
-    /// One whose kube-proxy alone answers.
-    fn node_without_port(&self, name: &'static str, number: u8) -> Node {
-        let address = Ipv4Addr::new(127, 0, 1, number);
-        let node = Node { name, address, healthy: Arc::new(AtomicBool::new(true)) };
-        self.serve(&node, HEALTH_PORT);
-        node
-    }
-
-    fn serve(&self, node: &Node, port: u16) {
+    /// Answers there until the test ends or the task does.
+    fn serve(&self, node: &Node, port: u16) -> JoinHandle<()> {
         let listener = self.namespace.listen(SocketAddr::from((node.address, port))).unwrap();
         listener.set_nonblocking(true).unwrap();
         let (listener, node) = (TcpListener::from_std(listener).unwrap(), node.clone());
@@ -78,7 +76,7 @@ impl Scene {
                 let server = hyper::server::conn::http1::Builder::new();
                 tokio::spawn(server.serve_connection(TokioIo::new(stream), service));
             }
-        });
+        })
     }
 
     async fn connect(&self) -> Connection {
@@ -89,6 +87,15 @@ impl Scene {
     /// Over a connection of its own.
     async fn get(&self, path: &str) -> (StatusCode, String) {
         get(&mut self.connect().await, path).await
+    }
+
+    /// It is registered, and the only one.
+    async fn gets_nothing(&self, node: &Node) {
+        sleep(Duration::from_millis(300)).await;
+        assert!(is(&self.serving.status(), node.name, "initial"));
+        assert_eq!(self.get("/").await.0, StatusCode::SERVICE_UNAVAILABLE);
+        let counts = self.serving.status().counts;
+        assert_eq!(counts, Counts { requests: 1, no_target: 1, ..Counts::default() });
     }
 
     async fn until(&self, what: &str, wanted: impl Fn(&Status) -> bool) {
@@ -117,6 +124,11 @@ struct Node {
 }
 
 impl Node {
+    fn new(name: &'static str, number: u8) -> Self {
+        let address = Ipv4Addr::new(127, 0, 1, number);
+        Self { name, address, healthy: Arc::new(AtomicBool::new(true)) }
+    }
+
     /// `/healthz` as kube-proxy does, `/after/MILLISECONDS` late, everything else at once.
     async fn answer(self, request: Request<Incoming>) -> hyper::Result<Response<Full<Bytes>>> {
         let path = request.uri().path();
@@ -182,26 +194,37 @@ async fn what_a_leaving_target_has_is_finished_or_cut_when_its_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn who_has_passed_no_check_gets_nothing() {
-    let mut scene = Scene::new("sick");
-    let sick = scene.node("sick", 1);
-    sick.healthy.store(false, Ordering::Relaxed);
-    scene.register(&[&sick]);
-    sleep(Duration::from_millis(300)).await;
-    assert!(is(&scene.serving.status(), "sick", "initial"));
-    assert_eq!(scene.get("/").await.0, StatusCode::SERVICE_UNAVAILABLE);
-    let counts = scene.serving.status().counts;
-    assert_eq!(counts, Counts { requests: 1, no_target: 1, ..Counts::default() });
+async fn who_takes_no_connections_yet_gets_nothing() {
+    let mut scene = Scene::new("new");
+    let new = Node::new("new", 1);
+    scene.register(&[&new]);
+    scene.gets_nothing(&new).await;
+    scene.serve(&new, NODE_PORT);
+    scene.until("the new one healthy", |status| is(status, "new", "healthy")).await;
+    assert_eq!(scene.get("/").await, (StatusCode::OK, "new".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_health_check_port_says_no_gets_nothing() {
+    let mut scene = Scene::checking("local", Some(HEALTH_CHECK_PORT));
+    let without_pod = scene.node("without-pod", 1);
+    without_pod.healthy.store(false, Ordering::Relaxed);
+    scene.serve(&without_pod, HEALTH_CHECK_PORT);
+    scene.register(&[&without_pod]);
+    scene.gets_nothing(&without_pod).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_failure_is_counted_and_not_tried_elsewhere() {
     let mut scene = Scene::new("fail");
-    let (closed, open) = (scene.node_without_port("closed", 1), scene.node("open", 2));
+    let (closed, open) = (Node::new("closed", 1), scene.node("open", 2));
+    let still_open = scene.serve(&closed, NODE_PORT);
     scene.register(&[&closed, &open]);
     scene
         .until("both healthy", |it| is(it, "closed", "healthy") && is(it, "open", "healthy"))
         .await;
+    still_open.abort();
+    assert!(still_open.await.unwrap_err().is_cancelled());
     let mut statuses = [scene.get("/").await.0, scene.get("/").await.0];
     statuses.sort();
     assert_eq!(statuses, [StatusCode::OK, StatusCode::BAD_GATEWAY]);
@@ -226,5 +249,11 @@ async fn a_failure_is_counted_and_not_tried_elsewhere() {
         abandoned: 1,
         ..Counts::default()
     };
-    assert_eq!(scene.serving.status().counts, wanted);
+    let status = scene.serving.status();
+    assert_eq!(status.counts, wanted);
+    let why: Vec<_> = status.failures.iter().map(|it| (it.node.as_deref(), &*it.why)).collect();
+    let [(Some("closed"), refused), others @ ..] = &why[..] else { panic!("{why:?}") };
+    assert!(refused.contains("Connection refused"), "{refused}");
+    let broken = (Some("open"), "503 Service Unavailable");
+    assert_eq!(others, [broken, (Some("open"), "its client went away")]);
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use integration::lab::balancer::PROPAGATION;
+use integration::lab::balancer::{PROPAGATION, Status as Balancing};
 use integration::lab::daemon::Status;
 use serde_json::{Value, json};
 
@@ -129,6 +129,8 @@ struct Counted {
     asked: Asked,
     requests: u64,
     failed: u64,
+    /// Of the load balancer's failures the latest.
+    why: Vec<String>,
     let_go: LetGo,
 }
 
@@ -159,17 +161,25 @@ impl Counted {
     fn during(lab: &Lab, load: &Load, what: &'static str, leave: impl FnOnce(&mut LetGo)) -> Self {
         let (before, mut let_go) = (lab.balancer().counts, LetGo::default());
         let asked = load.during(|| leave(&mut let_go));
-        let after = lab.balancer().counts;
-        let requests = after.requests - before.requests;
-        let counted =
-            Self { what, asked, requests, failed: after.failed() - before.failed(), let_go };
+        let Balancing { counts: after, failures, .. } = lab.balancer();
+        let failed = after.failed() - before.failed();
+        let latest = failures.iter().rev().take(failed as usize).rev();
+        let counted = Self {
+            what,
+            asked,
+            requests: after.requests - before.requests,
+            failed,
+            why: latest.map(ToString::to_string).collect(),
+            let_go,
+        };
         eprintln!("{counted}");
         counted
     }
 
     fn check(&self, left: &[String]) {
-        let Self { what, asked, requests, failed, let_go } = self;
-        assert!(asked.failed.is_empty() && *failed == 0, "{self}: {:#?}", asked.failed);
+        let Self { what, asked, requests, failed, why, let_go } = self;
+        let seen = &asked.failed;
+        assert!(seen.is_empty() && *failed == 0, "{self}: {seen:#?}, {why:#?}");
         assert!(asked.kept > 50 && asked.fresh > 50, "{self}");
         assert_eq!(asked.all() as u64, *requests, "{self}");
         assert_eq!(let_go.late, Vec::<String>::new(), "at {what}");
@@ -181,7 +191,7 @@ impl Counted {
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { what, asked, requests, failed, let_go } = self;
+        let Self { what, asked, requests, failed, let_go, .. } = self;
         write!(
             f,
             "{what}: {} requests on kept connections and {} on fresh ones, {} failed; the load \

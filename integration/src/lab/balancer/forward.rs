@@ -98,12 +98,23 @@ impl Forward {
         let request = towards_target(Request::from_parts(head, Full::new(body)), peer);
         let (chosen, under_way) = self.targets.choose(Instant::now());
         let Some(chosen) = chosen else {
-            under_way.ended(Outcome::NoTarget);
+            under_way.failed(Outcome::NoTarget, "no target is healthy");
             return Ok(own(StatusCode::SERVICE_UNAVAILABLE));
         };
-        let (outcome, response) = self.pass_on(request, chosen).await;
-        under_way.ended(outcome);
-        Ok(response)
+        Ok(match self.pass_on(request, chosen).await {
+            Ok(answer) if answer.status().is_server_error() => {
+                under_way.failed(Outcome::ServerError, answer.status());
+                answer
+            }
+            Ok(answer) => {
+                under_way.answered();
+                answer
+            }
+            Err(Failed { outcome, status, why }) => {
+                under_way.failed(outcome, why);
+                own(status)
+            }
+        })
     }
 
     /// To one target, once.
@@ -111,28 +122,44 @@ impl Forward {
         &self,
         request: Request<Full<Bytes>>,
         mut to: Chosen,
-    ) -> (Outcome, Response<Full<Bytes>>) {
+    ) -> Result<Response<Full<Bytes>>, Failed> {
         let address = SocketAddrV4::new(to.address, self.node_port);
         let asked = async {
-            let stream = match timeout(CONNECT, self.router.connect(address)).await {
-                Ok(Ok(stream)) => stream,
-                Ok(Err(_)) => return (Outcome::NotConnected, own(StatusCode::BAD_GATEWAY)),
-                Err(_) => return (Outcome::NotConnected, own(StatusCode::GATEWAY_TIMEOUT)),
-            };
-            match timeout(IDLE, exchange(stream, request)).await {
-                Ok(Ok(answer)) if answer.status().is_server_error() => {
-                    (Outcome::ServerError, towards_client(answer))
-                }
-                Ok(Ok(answer)) => (Outcome::Answered, towards_client(answer)),
-                Ok(Err(_)) => (Outcome::Cut, own(StatusCode::BAD_GATEWAY)),
-                Err(_) => (Outcome::Late, own(StatusCode::GATEWAY_TIMEOUT)),
-            }
+            let connecting = timeout(CONNECT, self.router.connect(address)).await;
+            let connected = connecting.map_err(|_| Failed::late(Outcome::NotConnected, CONNECT))?;
+            let stream = connected.map_err(|error| Failed::bad(Outcome::NotConnected, error))?;
+            let asking = timeout(IDLE, exchange(stream, request)).await;
+            let answered = asking.map_err(|_| Failed::late(Outcome::Late, IDLE))?;
+            answered.map(towards_client).map_err(|error| Failed::bad(Outcome::Cut, error))
         };
         tokio::select! {
             answered = asked => answered,
             // Nobody ever sends anything: it ends with the target.
-            _ = to.life.changed() => (Outcome::Cut, own(StatusCode::BAD_GATEWAY)),
+            _ = to.life.changed() => Err(Failed {
+                outcome: Outcome::Cut,
+                status: StatusCode::BAD_GATEWAY,
+                why: "the deregistration delay is over".to_owned(),
+            }),
         }
+    }
+}
+
+/// What a client gets instead of a target's answer, and why.
+struct Failed {
+    outcome: Outcome,
+    status: StatusCode,
+    why: String,
+}
+
+impl Failed {
+    fn bad(outcome: Outcome, error: impl Into<anyhow::Error>) -> Self {
+        let why = format!("{:#}", error.into());
+        Self { outcome, status: StatusCode::BAD_GATEWAY, why }
+    }
+
+    fn late(outcome: Outcome, limit: Duration) -> Self {
+        let why = format!("nothing within {} s", limit.as_secs());
+        Self { outcome, status: StatusCode::GATEWAY_TIMEOUT, why }
     }
 }
 

@@ -39,7 +39,7 @@ use super::network::Namespace;
 
 pub use self::counts::Counts;
 pub use self::serving::Serving;
-pub use self::status::{Status, TargetStatus};
+pub use self::status::{Failure, Status, TargetStatus};
 pub use self::wanted::Front;
 
 /// Where clients reach it: from TEST-NET-1 (RFC 5737), as the lab's other services.

@@ -48,7 +48,8 @@ impl Serving {
         let changes = self.targets.register(nodes, Instant::now());
         for joined in changes.joined {
             let (router, targets) = (self.router.clone(), self.targets.clone());
-            self.tasks.spawn(health::check(joined, self.front.health_port, router, targets));
+            let front = self.front.clone();
+            self.tasks.spawn(health::check(joined, front, router, targets));
         }
         for node in changes.left {
             let targets = self.targets.clone();

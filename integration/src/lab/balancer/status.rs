@@ -1,6 +1,9 @@
 //! What the load balancer tells of itself, for people and programs.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 use super::counts::Counts;
 
@@ -14,6 +17,8 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
     /// Of all requests to this Service, also those that went to targets which are gone.
     pub counts: Counts,
+    /// The latest requests that were not answered, the oldest first.
+    pub failures: Vec<Failure>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,4 +32,26 @@ pub struct TargetStatus {
     /// How long it has been leaving.
     pub draining_ms: Option<u64>,
     pub counts: Counts,
+}
+
+/// A request that was not answered, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Failure {
+    /// When it came.
+    #[serde(with = "time::serde::rfc3339")]
+    pub at: OffsetDateTime,
+    /// How long after that it had failed.
+    pub after_ms: u64,
+    /// The Node that it went to, if any.
+    pub node: Option<String>,
+    pub why: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { at, after_ms, node, why } = self;
+        let node = node.as_deref().unwrap_or("no node");
+        write!(f, "{}, {node}, after {after_ms} ms: {why}", at.time())
+    }
 }

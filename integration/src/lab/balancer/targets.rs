@@ -1,17 +1,22 @@
 //! The target group: who is in it, who is next, and what became of all requests.
 
-use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use time::OffsetDateTime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::counts::{Counts, Outcome};
-use super::status::{Status, TargetStatus};
+use super::status::{Failure, Status, TargetStatus};
 use super::target::Target;
 use super::wanted::Front;
+
+/// How many failures are kept: a load balancer without targets has one for each request.
+const KEPT_FAILURES: usize = 20;
 
 /// By Node. Clones are the same group.
 #[derive(Clone, Debug, Default)]
@@ -24,6 +29,7 @@ struct Group {
     turn: usize,
     /// Of all requests, also those of targets that are gone.
     counts: Counts,
+    failures: VecDeque<Failure>,
 }
 
 /// A target whose health is to be checked from now on.
@@ -53,8 +59,11 @@ pub struct Chosen {
 #[derive(Debug)]
 pub struct UnderWay {
     targets: Targets,
+    since: OffsetDateTime,
     node: Option<String>,
     outcome: Outcome,
+    /// What failed.
+    why: String,
 }
 
 impl Targets {
@@ -100,12 +109,17 @@ impl Targets {
     /// nowhere, if none is healthy.
     pub fn choose(&self, now: Instant) -> (Option<Chosen>, UnderWay) {
         let mut group = self.group();
-        let Group { targets, turn, counts } = &mut *group;
+        let Group { targets, turn, counts, .. } = &mut *group;
         counts.requests += 1;
         let mut open: Vec<_> =
             targets.iter_mut().filter(|(_, target)| target.takes_requests(now)).collect();
-        let mut under_way =
-            UnderWay { targets: self.clone(), node: None, outcome: Outcome::Abandoned };
+        let mut under_way = UnderWay {
+            targets: self.clone(),
+            since: OffsetDateTime::now_utc(),
+            node: None,
+            outcome: Outcome::Abandoned,
+            why: "its client went away".to_owned(),
+        };
         if open.is_empty() {
             return (None, under_way);
         }
@@ -138,6 +152,7 @@ impl Targets {
             service: Some(front.to_string()),
             targets: group.targets.iter().map(of).collect(),
             counts: group.counts,
+            failures: group.failures.iter().cloned().collect(),
         }
     }
 
@@ -147,18 +162,40 @@ impl Targets {
 }
 
 impl UnderWay {
-    pub fn ended(mut self, outcome: Outcome) {
-        self.outcome = outcome;
+    pub fn answered(mut self) {
+        self.outcome = Outcome::Answered;
+    }
+
+    pub fn failed(mut self, outcome: Outcome, why: impl fmt::Display) {
+        (self.outcome, self.why) = (outcome, why.to_string());
+    }
+
+    fn failure(&mut self) -> Failure {
+        let took = OffsetDateTime::now_utc() - self.since;
+        Failure {
+            at: self.since,
+            after_ms: took.whole_milliseconds().try_into().unwrap_or(0),
+            node: self.node.clone(),
+            why: std::mem::take(&mut self.why),
+        }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let mut group = self.targets.group();
+        let targets = self.targets.clone();
+        let mut group = targets.group();
         group.counts.ended(self.outcome);
         let node = self.node.as_ref();
         if let Some(target) = node.and_then(|node| group.targets.get_mut(node)) {
             target.counts.ended(self.outcome);
+        }
+        if self.outcome != Outcome::Answered {
+            let failure = self.failure();
+            if group.failures.len() == KEPT_FAILURES {
+                group.failures.pop_front();
+            }
+            group.failures.push_back(failure);
         }
     }
 }
@@ -186,8 +223,10 @@ mod tests {
     fn next(targets: &Targets, count: usize, now: Instant) -> Vec<Option<u8>> {
         let one = |_| {
             let (chosen, under_way) = targets.choose(now);
-            let outcome = if chosen.is_some() { Outcome::Answered } else { Outcome::NoTarget };
-            under_way.ended(outcome);
+            match chosen {
+                Some(_) => under_way.answered(),
+                None => under_way.failed(Outcome::NoTarget, "nobody there"),
+            }
             chosen.map(|chosen| chosen.address.octets()[3])
         };
         (0..count).map(one).collect()
@@ -226,7 +265,7 @@ mod tests {
         assert!(life.has_changed().is_ok());
         targets.forget("i-1", now + DEREGISTRATION_DELAY);
         assert!(life.has_changed().is_err());
-        under_way.ended(Outcome::Cut);
+        under_way.failed(Outcome::Cut, "it is gone");
         let counts = targets.group().counts;
         assert_eq!((counts.requests, counts.cut), (1, 1));
     }

@@ -16,9 +16,6 @@ use super::ADDRESS;
 const EXCLUDED: &str = "node.kubernetes.io/exclude-from-external-load-balancers";
 /// The cluster autoscaler's, on a Node that it is about to delete.
 const TO_BE_DELETED: &str = "ToBeDeletedByClusterAutoscaler";
-/// kube-proxy's `healthzBindAddress`: whether it serves what it was told, and the Node stays. That is what
-/// to ask where every Node leads to every pod (Kubernetes Enhancement Proposal 3836).
-const PROXY_HEALTH_PORT: u16 = 10256;
 
 /// A Service's first port, as a load balancer serves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,8 +24,8 @@ pub struct Front {
     pub name: String,
     pub port: u16,
     pub node_port: u16,
-    /// Where a Node says whether it can take requests, at `/healthz`.
-    pub health_port: u16,
+    /// With `externalTrafficPolicy: Local`: where kube-proxy says whether its Node has a pod of it.
+    pub health_check_port: Option<u16>,
 }
 
 impl Front {
@@ -57,8 +54,7 @@ impl Front {
             name: metadata.name.clone()?,
             port: number(first.port)?,
             node_port: number(first.node_port?)?,
-            // With `externalTrafficPolicy: Local` only Nodes with a pod of it are healthy there.
-            health_port: spec.health_check_node_port.and_then(number).unwrap_or(PROXY_HEALTH_PORT),
+            health_check_port: spec.health_check_node_port.and_then(number),
         })
     }
 
@@ -151,14 +147,14 @@ mod tests {
             name: "web".into(),
             port: 80,
             node_port: 30080,
-            health_port: PROXY_HEALTH_PORT,
+            health_check_port: None,
         };
         let younger = service(
             json!({ "metadata": { "name": "a", "creationTimestamp": "2026-11-23T12:00:01Z" } }),
         );
         assert_eq!(Front::of([&younger, &wants]), Some(front.clone()));
         let local = service(json!({ "spec": { "healthCheckNodePort": 31000 } }));
-        assert_eq!(Front::of([&local]), Some(Front { health_port: 31000, ..front }));
+        assert_eq!(Front::of([&local]), Some(Front { health_check_port: Some(31000), ..front }));
     }
 
     #[test]
