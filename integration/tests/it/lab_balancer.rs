@@ -23,7 +23,7 @@ use tokio::time::{Instant, sleep};
 use crate::region_fixture::Connection;
 
 const NODE_PORT: u16 = 30080;
-const HEALTH_CHECK_PORT: u16 = 31000;
+const HEALTH_CHECK_NODE_PORT: u16 = 31000;
 
 /// A namespace, and the load balancer in it.
 struct Scene {
@@ -36,7 +36,7 @@ impl Scene {
         Self::checking(name, None)
     }
 
-    fn checking(name: &str, health_check_port: Option<u16>) -> Self {
+    fn checking(name: &str, health_check_node_port: Option<u16>) -> Self {
         let name = format!("wl-test-balancer-{name}-{}", std::process::id());
         let namespace = Namespace::create(&name).unwrap();
         namespace.ip(&format!("link set lo up\naddr add {ADDRESS}/32 dev lo\n")).unwrap();
@@ -45,7 +45,7 @@ impl Scene {
             name: "web".into(),
             port: 80,
             node_port: NODE_PORT,
-            health_check_port,
+            health_check_node_port,
         };
         let serving = Serving::start(&namespace, &front).unwrap();
         Self { namespace, serving }
@@ -89,7 +89,7 @@ impl Scene {
         get(&mut self.connect().await, path).await
     }
 
-    /// It is registered, and the only one.
+    /// A request finds no target, though this one is registered, and nobody else.
     async fn gets_nothing(&self, node: &Node) {
         sleep(Duration::from_millis(300)).await;
         assert!(is(&self.serving.status(), node.name, "initial"));
@@ -205,13 +205,16 @@ async fn who_takes_no_connections_yet_gets_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn whose_health_check_port_says_no_gets_nothing() {
-    let mut scene = Scene::checking("local", Some(HEALTH_CHECK_PORT));
-    let without_pod = scene.node("without-pod", 1);
-    without_pod.healthy.store(false, Ordering::Relaxed);
-    scene.serve(&without_pod, HEALTH_CHECK_PORT);
-    scene.register(&[&without_pod]);
-    scene.gets_nothing(&without_pod).await;
+async fn whose_health_check_says_no_gets_nothing_until_it_says_yes() {
+    let mut scene = Scene::checking("local", Some(HEALTH_CHECK_NODE_PORT));
+    let node = scene.node("node", 1);
+    node.healthy.store(false, Ordering::Relaxed);
+    scene.serve(&node, HEALTH_CHECK_NODE_PORT);
+    scene.register(&[&node]);
+    scene.gets_nothing(&node).await;
+    node.healthy.store(true, Ordering::Relaxed);
+    scene.until("it is healthy", |status| is(status, "node", "healthy")).await;
+    assert_eq!(scene.get("/").await, (StatusCode::OK, "node".to_owned()));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use integration::lab::balancer::{PROPAGATION, Status as Balancing};
+use integration::lab::balancer::{Failure, PROPAGATION, Status as Balancing};
 use integration::lab::daemon::Status;
 use serde_json::{Value, json};
 
@@ -129,8 +129,8 @@ struct Counted {
     asked: Asked,
     requests: u64,
     failed: u64,
-    /// Of the load balancer's failures the latest.
-    why: Vec<String>,
+    /// Of the load balancer's the latest.
+    failures: Vec<Failure>,
     let_go: LetGo,
 }
 
@@ -169,7 +169,7 @@ impl Counted {
             asked,
             requests: after.requests - before.requests,
             failed,
-            why: latest.map(ToString::to_string).collect(),
+            failures: latest.cloned().collect(),
             let_go,
         };
         eprintln!("{counted}");
@@ -177,9 +177,9 @@ impl Counted {
     }
 
     fn check(&self, left: &[String]) {
-        let Self { what, asked, requests, failed, why, let_go } = self;
+        let Self { what, asked, requests, failed, failures, let_go } = self;
         let seen = &asked.failed;
-        assert!(seen.is_empty() && *failed == 0, "{self}: {seen:#?}, {why:#?}");
+        assert!(seen.is_empty() && *failed == 0, "{self}: {seen:#?}, {failures:#?}");
         assert!(asked.kept > 50 && asked.fresh > 50, "{self}");
         assert_eq!(asked.all() as u64, *requests, "{self}");
         assert_eq!(let_go.late, Vec::<String>::new(), "at {what}");

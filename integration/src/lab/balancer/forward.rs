@@ -110,7 +110,7 @@ impl Forward {
                 under_way.answered();
                 answer
             }
-            Err(Failed { outcome, status, why }) => {
+            Err(NoAnswer { outcome, status, why }) => {
                 under_way.failed(outcome, why);
                 own(status)
             }
@@ -122,20 +122,21 @@ impl Forward {
         &self,
         request: Request<Full<Bytes>>,
         mut to: Chosen,
-    ) -> Result<Response<Full<Bytes>>, Failed> {
+    ) -> Result<Response<Full<Bytes>>, NoAnswer> {
         let address = SocketAddrV4::new(to.address, self.node_port);
         let asked = async {
             let connecting = timeout(CONNECT, self.router.connect(address)).await;
-            let connected = connecting.map_err(|_| Failed::late(Outcome::NotConnected, CONNECT))?;
-            let stream = connected.map_err(|error| Failed::bad(Outcome::NotConnected, error))?;
+            let connected =
+                connecting.map_err(|_| NoAnswer::late(Outcome::NotConnected, CONNECT))?;
+            let stream = connected.map_err(|error| NoAnswer::bad(Outcome::NotConnected, error))?;
             let asking = timeout(IDLE, exchange(stream, request)).await;
-            let answered = asking.map_err(|_| Failed::late(Outcome::Late, IDLE))?;
-            answered.map(towards_client).map_err(|error| Failed::bad(Outcome::Cut, error))
+            let answered = asking.map_err(|_| NoAnswer::late(Outcome::Late, IDLE))?;
+            answered.map(towards_client).map_err(|error| NoAnswer::bad(Outcome::Cut, error))
         };
         tokio::select! {
             answered = asked => answered,
             // Nobody ever sends anything: it ends with the target.
-            _ = to.life.changed() => Err(Failed {
+            _ = to.life.changed() => Err(NoAnswer {
                 outcome: Outcome::Cut,
                 status: StatusCode::BAD_GATEWAY,
                 why: "the deregistration delay is over".to_owned(),
@@ -145,13 +146,13 @@ impl Forward {
 }
 
 /// What a client gets instead of a target's answer, and why.
-struct Failed {
+struct NoAnswer {
     outcome: Outcome,
     status: StatusCode,
     why: String,
 }
 
-impl Failed {
+impl NoAnswer {
     fn bad(outcome: Outcome, error: impl Into<anyhow::Error>) -> Self {
         let why = format!("{:#}", error.into());
         Self { outcome, status: StatusCode::BAD_GATEWAY, why }

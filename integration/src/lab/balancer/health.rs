@@ -1,10 +1,11 @@
 //! Health checks, as fast as AWS allows ("Health checks for Application Load Balancer target groups"), of
-//! what the AWS Load Balancer Controller has checked by default ("Service annotations": TCP, `traffic-port`):
-//! whether the NodePort takes a connection.
+//! what the AWS Load Balancer Controller has a Network Load Balancer check by default ("Service annotations":
+//! TCP, `traffic-port`): whether the NodePort takes a connection.
 //!
-//! Not kube-proxy's own port 10256, which Kubernetes Enhancement Proposal 3836 has in its place: kube-proxy
-//! says 200 there before it has written its first rules (`ProxyHealthServer.Health`, Kubernetes 1.37). In
-//! a lab a new Node refused connections to its NodePort for 0.1 to 0.3 s after that, and requests were lost.
+//! Not kube-proxy's own port 10256, which other clouds' controllers ask (Kubernetes Enhancement Proposal 3836
+//! names GCP's): kube-proxy says 200 there before it has written its first rules (`ProxyHealthServer.Health`,
+//! Kubernetes 1.37). In a lab a new Node refused connections to its NodePort for 0.1 to 0.3 s after that
+//! (docs/measured.md), and what is sent there meanwhile is lost.
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::time::Duration;
@@ -41,7 +42,8 @@ pub async fn check(of: Registered, front: Front, router: Namespace, targets: Tar
 
 async fn passes(router: &Namespace, node: Ipv4Addr, front: &Front) -> bool {
     let at = |port| SocketAddrV4::new(node, port);
-    match front.health_check_port {
+    match front.health_check_node_port {
+        // kube-proxy listens there only once it has written its rules (`syncProxyRules`).
         Some(port) => matches!(ask(router, at(port)).await, Ok(StatusCode::OK)),
         None => router.connect(at(front.node_port)).await.is_ok(),
     }

@@ -8,8 +8,9 @@
 //! Application Load Balancer target groups", "Edit target group attributes for your Application Load
 //! Balancer" (deregistration delay), "Edit attributes for your Application Load Balancer" (idle timeout),
 //! "Troubleshoot your Application Load Balancers" (which failure has which status). Different: nobody is
-//! sent to where no target is healthy (AWS' fail open), answers are passed on when they are whole, and a
-//! connection to a target carries one request; `forward` says why.
+//! sent to where no target is healthy (AWS' fail open), answers are passed on when they are whole, a
+//! connection to a target carries one request (`forward` says why), and a target is checked by a connection
+//! alone, as a Network Load Balancer's is (`health`).
 
 mod controller;
 mod counts;

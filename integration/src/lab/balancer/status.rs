@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 use super::counts::Counts;
 
@@ -17,7 +18,7 @@ pub struct Status {
     pub targets: Vec<TargetStatus>,
     /// Of all requests to this Service, also those that went to targets which are gone.
     pub counts: Counts,
-    /// The latest requests that were not answered, the oldest first.
+    /// The latest requests that failed, in the order in which they ended.
     pub failures: Vec<Failure>,
 }
 
@@ -34,7 +35,7 @@ pub struct TargetStatus {
     pub counts: Counts,
 }
 
-/// A request that was not answered, and why.
+/// A request that failed, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Failure {
@@ -52,6 +53,7 @@ impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { at, after_ms, node, why } = self;
         let node = node.as_deref().unwrap_or("no node");
-        write!(f, "{}, {node}, after {after_ms} ms: {why}", at.time())
+        let at = at.format(&Rfc3339).map_err(|_| fmt::Error)?;
+        write!(f, "{at}, {node}, after {after_ms} ms: {why}")
     }
 }

@@ -59,10 +59,10 @@ pub struct Chosen {
 #[derive(Debug)]
 pub struct UnderWay {
     targets: Targets,
-    since: OffsetDateTime,
+    came: Instant,
     node: Option<String>,
     outcome: Outcome,
-    /// What failed.
+    /// Why it failed, if it does.
     why: String,
 }
 
@@ -115,7 +115,7 @@ impl Targets {
             targets.iter_mut().filter(|(_, target)| target.takes_requests(now)).collect();
         let mut under_way = UnderWay {
             targets: self.clone(),
-            since: OffsetDateTime::now_utc(),
+            came: now,
             node: None,
             outcome: Outcome::Abandoned,
             why: "its client went away".to_owned(),
@@ -171,10 +171,10 @@ impl UnderWay {
     }
 
     fn failure(&mut self) -> Failure {
-        let took = OffsetDateTime::now_utc() - self.since;
+        let took = self.came.elapsed();
         Failure {
-            at: self.since,
-            after_ms: took.whole_milliseconds().try_into().unwrap_or(0),
+            at: OffsetDateTime::now_utc() - took,
+            after_ms: took.as_millis() as u64,
             node: self.node.clone(),
             why: std::mem::take(&mut self.why),
         }
@@ -183,15 +183,14 @@ impl UnderWay {
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        let targets = self.targets.clone();
-        let mut group = targets.group();
+        let failure = (self.outcome != Outcome::Answered).then(|| self.failure());
+        let mut group = self.targets.group();
         group.counts.ended(self.outcome);
         let node = self.node.as_ref();
         if let Some(target) = node.and_then(|node| group.targets.get_mut(node)) {
             target.counts.ended(self.outcome);
         }
-        if self.outcome != Outcome::Answered {
-            let failure = self.failure();
+        if let Some(failure) = failure {
             if group.failures.len() == KEPT_FAILURES {
                 group.failures.pop_front();
             }
@@ -282,6 +281,21 @@ mod tests {
         assert_eq!(next(&targets, 1, now), [None]);
         assert!(targets.checked(&second, true));
         assert_eq!(next(&targets, 1, now), [Some(1)]);
+    }
+
+    #[test]
+    fn the_latest_failures_are_kept_with_their_reasons() {
+        let now = Instant::now();
+        let targets = healthy(&[1], now);
+        for number in 0..=KEPT_FAILURES {
+            targets.choose(now).1.failed(Outcome::Cut, number);
+            targets.choose(now).1.answered();
+        }
+        let group = targets.group();
+        let why: Vec<_> = group.failures.iter().map(|failure| failure.why.clone()).collect();
+        let latest: Vec<_> = (1..=KEPT_FAILURES).map(|number| number.to_string()).collect();
+        assert_eq!(why, latest);
+        assert!(group.failures.iter().all(|failure| failure.node.as_deref() == Some("i-1")));
     }
 
     #[test]

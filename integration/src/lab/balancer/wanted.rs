@@ -24,8 +24,8 @@ pub struct Front {
     pub name: String,
     pub port: u16,
     pub node_port: u16,
-    /// With `externalTrafficPolicy: Local`: where kube-proxy says whether its Node has a pod of it.
-    pub health_check_port: Option<u16>,
+    /// With `externalTrafficPolicy: Local`: where kube-proxy says whether its Node has a ready pod.
+    pub health_check_node_port: Option<u16>,
 }
 
 impl Front {
@@ -54,7 +54,7 @@ impl Front {
             name: metadata.name.clone()?,
             port: number(first.port)?,
             node_port: number(first.node_port?)?,
-            health_check_port: spec.health_check_node_port.and_then(number),
+            health_check_node_port: spec.health_check_node_port.and_then(number),
         })
     }
 
@@ -147,14 +147,17 @@ mod tests {
             name: "web".into(),
             port: 80,
             node_port: 30080,
-            health_check_port: None,
+            health_check_node_port: None,
         };
         let younger = service(
             json!({ "metadata": { "name": "a", "creationTimestamp": "2026-11-23T12:00:01Z" } }),
         );
         assert_eq!(Front::of([&younger, &wants]), Some(front.clone()));
         let local = service(json!({ "spec": { "healthCheckNodePort": 31000 } }));
-        assert_eq!(Front::of([&local]), Some(Front { health_check_port: Some(31000), ..front }));
+        assert_eq!(
+            Front::of([&local]),
+            Some(Front { health_check_node_port: Some(31000), ..front })
+        );
     }
 
     #[test]

@@ -31,6 +31,9 @@ pub fn balancer(name: &str, json: bool) -> Result<()> {
     });
     table(&std::iter::once(header).chain(rows).collect::<Vec<_>>());
     println!("\n{}", said(&status.counts));
+    if !status.failures.is_empty() {
+        println!("\nThe latest that failed:");
+    }
     for failure in &status.failures {
         println!("{failure}");
     }
