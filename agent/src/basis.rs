@@ -4,6 +4,9 @@
 //! One file, so that facts, revision and pod CIDRs are always those of the same boot. The revision's
 //! own text lies beside it, under its hash.
 
+use std::os::unix::fs::MetadataExt;
+use std::time::SystemTime;
+
 use anyhow::anyhow;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -109,6 +112,21 @@ impl Basis {
     }
 }
 
+/// By which the basis is known to be the same still: a new one is renamed over the old one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// None where there is no basis.
+    pub fn of(machine: &Machine) -> Option<Self> {
+        let metadata = std::fs::metadata(machine.path(BASIS)).ok()?;
+        Some(Self { inode: metadata.ino(), modified: metadata.modified().ok() })
+    }
+}
+
 /// Where a revision is kept.
 pub fn revision_file(hash: &Sha256Hex) -> String {
     format!("{REVISIONS}/{hash}.toml")
@@ -125,7 +143,7 @@ fn of_no_use(error: anyhow::Error) -> Failure {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::config::{CaBundle, ClusterFile};
     use crate::converge::files::tests::Scratch;
@@ -133,7 +151,7 @@ mod tests {
     const FACTS: &str = include_str!("../tests/golden/dual-stack/facts.json");
 
     /// The facts, and a revision that is kept on the machine.
-    fn booted(machine: &Machine) -> (Facts, NodeConfig, Sha256Hex) {
+    pub fn booted(machine: &Machine) -> (Facts, NodeConfig, Sha256Hex) {
         let cluster = include_str!("../tests/golden/dual-stack/cluster.toml");
         let authorities = include_str!("config/testdata/ca.crt").to_owned();
         let ca = CaBundle { certificate_authorities: authorities, generation: 1 };
@@ -145,7 +163,7 @@ mod tests {
         (facts, NodeConfig::parse(&text).expect("a revision"), hash)
     }
 
-    fn mailbox() -> Mailbox {
+    pub fn mailbox() -> Mailbox {
         let user = "AROAEXAMPLE:i-0123456789abcdef0".parse().expect("a user id");
         Mailbox { bucket: "acme-kubernetes".to_owned(), user }
     }
@@ -155,6 +173,20 @@ mod tests {
             Err(Failure::Configuration(error)) => format!("{error:#}"),
             other => panic!("wanted a reason that no retry cures, found {other:?}"),
         }
+    }
+
+    #[test]
+    fn a_basis_that_a_later_boot_left_is_another() {
+        let (_scratch, machine) = Scratch::new("basis-stamp");
+        assert_eq!(Stamp::of(&machine), None);
+        let (facts, _, revision) = booted(&machine);
+        let keep = |pod_cidrs: &[IpNet]| {
+            ensure_kept(&machine, &facts, &revision, pod_cidrs, &mailbox()).expect("written");
+            Stamp::of(&machine).expect("a stamp")
+        };
+        let first = keep(&[]);
+        assert_eq!(keep(&[]), first, "nothing was written");
+        assert_ne!(keep(&["10.64.3.0/24".parse().expect("a CIDR")]), first);
     }
 
     #[test]

@@ -46,8 +46,9 @@ impl Machine {
         Ok(Some(ShutdownLock { inhibit: child, told: BufReader::new(told).lines() }))
     }
 
-    /// Whether a shutdown waits for those who hold locks.
+    /// Whether a shutdown waits for those who hold locks; never of a machine that is a folder.
     pub async fn is_shutting_down(&self) -> anyhow::Result<bool> {
+        let Effects::Real = self.effects else { return Ok(false) };
         Ok(property("PreparingForShutdown").await? == "b true")
     }
 

@@ -2,7 +2,7 @@
 //! it makes the plan which `boot` made, and calls the same `ensure_*`. The other lets the node go when
 //! AWS announces its end.
 //!
-//! Both start from what boot left on disk. The first asks nobody beyond this machine: whatever is
+//! Both go by what the last boot left on disk. The first asks nobody beyond this machine: whatever is
 //! away, the node's network is kept.
 
 pub mod drain;
@@ -31,7 +31,7 @@ pub use self::strife::Quarrel;
 
 use self::drain::{Drainer, Numbers};
 use self::network::{Keeper, Keeping};
-use crate::basis::Basis;
+use crate::basis::{Basis, Stamp};
 use crate::cli::Failure;
 use crate::client::Wire;
 use crate::host::Machine;
@@ -42,6 +42,9 @@ const SELDOM: Duration = Duration::from_secs(60);
 
 /// After letting the node go could not even begin.
 const DRAINER_AGAIN: Duration = Duration::from_secs(10);
+
+/// Between two looks whether a boot left another basis: as often as IMDS is asked.
+const BASIS_AGAIN: Duration = Duration::from_secs(1);
 
 /// Held by the one that runs: two would both complete the hook.
 const LOCK: &str = "/run/windlass/watch.lock";
@@ -80,18 +83,40 @@ pub async fn watch(
     }
 }
 
-/// Whatever becomes of it, the network is kept.
+/// Whatever becomes of it, the network is kept. A drain that is under way goes on by what a later boot
+/// left, as it would in the next run.
 async fn leave(machine: &Machine, wire: &Wire, status: &Status, metrics: &Metrics) -> Infallible {
     loop {
+        let began_with = Stamp::of(machine);
         let run = async {
             let basis = Basis::kept(machine).map_err(Failure::into_error)?;
             let (status, metrics) = (status.clone(), metrics.clone());
             Drainer::new(machine, wire, &basis, status, metrics).await?.run().await
         };
-        let Err(error) = run.await;
-        metrics.drain(Numbers::default());
-        tracing::error!("this node would not be drained now: {error:#}");
-        sleep(DRAINER_AGAIN).await;
+        let run_again = async {
+            let Err(error) = run.await;
+            metrics.drain(Numbers::default());
+            tracing::error!("this node would not be drained now: {error:#}");
+            sleep(DRAINER_AGAIN).await;
+        };
+        tokio::select! {
+            () = run_again => {}
+            () = replaced(machine, began_with) => {
+                tracing::info!("a later boot left another basis: this node is drained by that one");
+            }
+        }
+    }
+}
+
+/// A later boot left a basis that can be used. Not told while the machine shuts down: the lock that holds
+/// this up could not be had again.
+async fn replaced(machine: &Machine, read: Option<Stamp>) {
+    loop {
+        let is_another = Stamp::of(machine) != read && Basis::kept(machine).is_ok();
+        if is_another && !machine.is_shutting_down().await.unwrap_or(false) {
+            return;
+        }
+        sleep(BASIS_AGAIN).await;
     }
 }
 
@@ -119,4 +144,34 @@ fn watchdog() -> Option<Duration> {
 fn alive(status: &str) {
     let signs = [NotifyState::Ready, NotifyState::Watchdog, NotifyState::Status(status)];
     let _ = sd_notify::notify(false, &signs);
+}
+
+#[cfg(test)]
+mod tests {
+    use ipnet::IpNet;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::basis::tests::{booted, mailbox};
+    use crate::basis::{BASIS, ensure_kept};
+    use crate::converge::files::tests::Scratch;
+
+    #[tokio::test(start_paused = true)]
+    async fn only_another_basis_that_can_be_used_replaces_one() {
+        let (_scratch, machine) = Scratch::new("watch-basis");
+        let (facts, _, revision) = booted(&machine);
+        let keep = |pod_cidrs: &[IpNet]| {
+            ensure_kept(&machine, &facts, &revision, pod_cidrs, &mailbox()).expect("written");
+        };
+        keep(&[]);
+        let read = Stamp::of(&machine);
+        let stands = async || timeout(SELDOM, replaced(&machine, read)).await.is_err();
+        assert!(stands().await);
+        std::fs::write(machine.path(BASIS), "{").expect("written");
+        assert!(stands().await, "one that is broken");
+        std::fs::remove_file(machine.path(BASIS)).expect("removed");
+        assert!(stands().await, "none");
+        keep(&["10.64.3.0/24".parse().expect("a CIDR")]);
+        replaced(&machine, read).await;
+    }
 }

@@ -4,15 +4,14 @@
 //! Its own changes wake it once more, and that look finds nothing to change.
 
 use std::collections::BTreeSet;
-use std::os::unix::fs::MetadataExt;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::look::{Look, look};
 use super::pace::{Ended, Pace};
 use super::strife::Strife;
-use crate::basis::{BASIS, Basis};
+use crate::basis::{Basis, Stamp};
 use crate::cli::Failure;
 use crate::converge::network::Filter;
 use crate::host::{Machine, Monitor, Stirred, Tidings};
@@ -44,7 +43,7 @@ pub struct Keeper {
 impl Keeper {
     /// Of a machine that was booted. Listens from now on.
     pub fn new(machine: &Machine, keeping: Keeping) -> Result<Self, Failure> {
-        let read = Stamp::of_basis(machine);
+        let read = Stamp::of(machine);
         let basis = Basis::kept(machine)?;
         let monitor = machine.monitor(keeping.buffer_bytes)?;
         Ok(Self {
@@ -106,7 +105,7 @@ impl Keeper {
 
     /// Whether a later boot left another basis. Where it cannot be used, what is known holds.
     fn read_again(&mut self) -> Result<bool, String> {
-        let stamp = Stamp::of_basis(&self.machine);
+        let stamp = Stamp::of(&self.machine);
         if stamp == self.read {
             return Ok(false);
         }
@@ -134,19 +133,5 @@ impl Keeper {
         look.quarrels.extend(self.strife.settle(at));
         let ended = if look.failed.is_empty() { Ended::Well } else { Ended::Badly };
         self.pace.looked(at, look.what, ended, self.strife.next(at));
-    }
-}
-
-/// Whether a file is the same still: a new one is renamed over the old one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
-    inode: u64,
-    modified: Option<SystemTime>,
-}
-
-impl Stamp {
-    fn of_basis(machine: &Machine) -> Option<Self> {
-        let metadata = std::fs::metadata(machine.path(BASIS)).ok()?;
-        Some(Self { inode: metadata.ino(), modified: metadata.modified().ok() })
     }
 }

@@ -1,44 +1,29 @@
 //! Instances that get their identity and never become Ready: each says why where a person looks, and
 //! makes room for the next one.
 
-use std::fs;
-use std::path::Path;
-
+use crate::lab_description::{Description, NOWHERE, configured};
 use crate::lab_scene::{Lab, in_service};
-
-const NOWHERE: &str = "api.nowhere.invalid";
 
 /// One place in a group, four instances for it: the first has a kubelet that cannot start, the
 /// second an API server that has no address, the third a boot that is killed whenever it is started, the
 /// fourth is right. What is wrong is in the description, which is changed as soon as an instance has read
 /// it.
 pub fn instances_that_never_become_ready_are_given_up_with_the_reason(lab: &Lab) {
-    let printed = lab.operator_ok(&["sh", "-c", "dirname $KUBECONFIG"]);
-    let folder = Path::new(printed.trim_end());
-    let good = fs::read_to_string(folder.join("cluster.toml")).unwrap();
-    let of_workers = |more: &str| {
-        let (head, added) =
-            ("[groups.workers]\n", format!("boot = {{ deadline = \"15s\" }}\n{more}"));
-        assert!(good.contains(head), "{good}");
-        good.replace(head, &format!("{head}{added}"))
-    };
+    let described = Description::of(lab);
     let broken = "kubelet = { overrides = { evictionHard = { nonsense = \"1\" } } }\n";
-    let nowhere = of_workers("").replace(&format!("api.{}.internal", lab.0), NOWHERE);
-    let patient = nowhere.replace("deadline = \"15s\"", "deadline = \"10m\"");
-    let apply = |description: &str| {
-        let file = folder.join("changed.toml");
-        fs::write(&file, description).unwrap();
-        lab.operator_ok(&["windlass", "cluster", "apply", &file.display().to_string()]);
+    let of_workers = |deadline: &str, more: &str| {
+        described.of_workers(&format!("boot = {{ deadline = \"{deadline}\" }}\n{more}"))
     };
+    let nowhere = |deadline| described.without_api_server(&of_workers(deadline, ""));
 
-    apply(&of_workers(broken));
+    described.apply(&of_workers("15s", broken));
     lab.ok(&["launch", "workers"]);
     let first = configured(lab, &[]);
-    apply(&nowhere);
+    described.apply(&nowhere("15s"));
     let second = configured(lab, &[&first]);
-    apply(&patient);
+    described.apply(&nowhere("10m"));
     let third = configured(lab, &[&first, &second]);
-    apply(&good);
+    described.apply(&described.good);
     lab.ok(&["exec", &third, "--", "bash", "-c", KILLED_WHENEVER_STARTED]);
     lab.eventually("a good one in its place", |nodes| in_service(nodes, 2));
 
@@ -80,23 +65,6 @@ const KILLED_WHENEVER_STARTED: &str = "
         sleep 1
     done
 ";
-
-/// The worker that has read its group's pointer and is none of `others`.
-fn configured(lab: &Lab, others: &[&str]) -> String {
-    let mut found = None;
-    lab.eventually("another worker with its configuration", |nodes| {
-        let calls = lab.ok(&["calls"]);
-        let has_read = |instance: &str| {
-            let of_it = |line: &&str| line.contains(instance) && line.contains("/groups/workers");
-            calls.lines().any(|line| of_it(&line))
-        };
-        let workers = nodes.iter().filter(|node| node.lifecycle.is_some());
-        let mut workers = workers.filter(|node| node.group == "workers").map(|node| &node.instance);
-        found = workers.find(|it| !others.contains(&it.as_str()) && has_read(it)).cloned();
-        found.is_some()
-    });
-    found.unwrap()
-}
 
 /// Why an instance was given up, as its report says; it told Auto Scaling once, which let it go.
 fn given_up(lab: &Lab, instance: &str) -> String {

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Value, json};
 
 use crate::lab_by_hand::a_worker_is_emptied_by_hand_given_back_and_says_how_it_left;
+use crate::lab_changed::a_node_leaves_by_what_its_last_boot_left;
 use crate::lab_given_up::instances_that_never_become_ready_are_given_up_with_the_reason;
 use crate::lab_scene::{Lab, in_service};
 use crate::lab_stopped::{Stopped, launch, pod_cidr};
@@ -26,6 +27,7 @@ fn an_operator_gets_in_sees_every_instance_and_learns_why_some_are_no_nodes() {
     let steps = Stopped::of(&lab, &worker).comes_back(&lab);
     assert!(!steps.contains(&"grant".to_owned()), "its certificate still counted: {steps:?}");
     instances_that_never_become_ready_are_given_up_with_the_reason(&lab);
+    a_node_leaves_by_what_its_last_boot_left(&lab);
     a_worker_is_emptied_by_hand_given_back_and_says_how_it_left(&lab, &worker);
     lab.ok(&["down"]);
 }

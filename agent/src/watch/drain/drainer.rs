@@ -113,7 +113,8 @@ impl Drainer {
         Ok(drainer)
     }
 
-    /// For as long as the machine runs.
+    /// For as long as the machine runs. It may be given up at any moment: another one goes on from the
+    /// journal.
     pub async fn run(mut self) -> anyhow::Result<Infallible> {
         let first = timeout(FIRST_ANSWER, self.announcements.told.recv()).await;
         self.observe(first.ok().flatten().unwrap_or(Observation::Tick))?;
