@@ -135,8 +135,15 @@ fn the_pod_cidr_of_a_terminated_node_is_used_again_without_a_stale_route() {
     lab.ok(&["down"]);
 }
 
+/// A Node that kubelet made, because the admitter had no API server yet, gets it a moment later.
 fn pod_cidr(lab: &Lab, node: &str) -> String {
-    lab.operator_ok(&["kubectl", "get", "node", node, "--output=jsonpath={.spec.podCIDR}"])
+    let words = ["kubectl", "get", "node", node, "--output=jsonpath={.spec.podCIDR}"];
+    let mut cidr = String::new();
+    lab.eventually("a Node with its pod CIDR", |_| {
+        cidr = lab.operator_ok(&words);
+        !cidr.is_empty()
+    });
+    cidr
 }
 
 fn drops(lab: &Lab) -> Drops {
