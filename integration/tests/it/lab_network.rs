@@ -8,6 +8,7 @@ use integration::lab::network::Drops;
 use serde_json::{Value, json};
 
 use crate::lab_scene::{Lab, in_service};
+use crate::lab_stopped::pod_cidr;
 
 /// Asks `$2` from the pod `$1` for fifteen seconds; prints how often it answered, and not.
 const LOAD: &str = r#"
@@ -133,17 +134,6 @@ fn the_pod_cidr_of_a_terminated_node_is_used_again_without_a_stale_route() {
     assert!(good > 20 && bad == 0, "{good} answered, {bad} not");
     assert_eq!(drops(&lab).blackhole, before.blackhole);
     lab.ok(&["down"]);
-}
-
-/// A Node that kubelet made, because the admitter had no API server yet, gets it a moment later.
-fn pod_cidr(lab: &Lab, node: &str) -> String {
-    let words = ["kubectl", "get", "node", node, "--output=jsonpath={.spec.podCIDR}"];
-    let mut cidr = String::new();
-    lab.eventually("a Node with its pod CIDR", |_| {
-        cidr = lab.operator_ok(&words);
-        !cidr.is_empty()
-    });
-    cidr
 }
 
 fn drops(lab: &Lab) -> Drops {

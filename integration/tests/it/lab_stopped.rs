@@ -60,7 +60,13 @@ pub fn launch(lab: &Lab) -> String {
     worker.instance
 }
 
-/// As the Node says.
+/// As the Node says. One that kubelet made, because the admitter had no API server yet, gets it a moment later.
 pub fn pod_cidr(lab: &Lab, node: &str) -> String {
-    lab.operator_ok(&["kubectl", "get", "node", node, "--output", "jsonpath={.spec.podCIDR}"])
+    let words = ["kubectl", "get", "node", node, "--output=jsonpath={.spec.podCIDR}"];
+    let mut cidr = String::new();
+    lab.eventually("a Node with its pod CIDR", |_| {
+        cidr = lab.operator_ok(&words);
+        !cidr.is_empty()
+    });
+    cidr
 }

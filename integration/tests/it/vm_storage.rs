@@ -7,9 +7,10 @@ use std::path::Path;
 
 use windlass::report::{Outcome, Report};
 
+use crate::lab_description::Description;
 use crate::vm_scene::{Machine, up};
 
-const RAID0: &str = "[groups.workers]\nstorage = { instance_store = \"raid0\" }\n";
+const RAID0: &str = "storage = { instance_store = \"raid0\" }\n";
 
 /// What containerd, kubelet and the file system's own mount say.
 const PLACES: [&str; 4] =
@@ -19,12 +20,8 @@ const PLACES: [&str; 4] =
 #[ignore = "a machine that boots three times in an emulated processor: once a day, `cargo test --workspace --test it -- --ignored vm_`"]
 fn an_array_of_the_machines_own_disks_has_its_nodes_data_and_is_found_again() {
     let lab = up("vm-storage", &[]);
-    let printed = lab.operator_ok(&["sh", "-c", "dirname $KUBECONFIG"]);
-    let folder = Path::new(printed.trim_end());
-    let description = fs::read_to_string(folder.join("cluster.toml")).unwrap();
-    let file = folder.join("storage.toml");
-    fs::write(&file, description.replace("[groups.workers]\n", RAID0)).unwrap();
-    lab.operator_ok(&["windlass", "cluster", "apply", &file.display().to_string()]);
+    let described = Description::of(&lab);
+    described.apply(&described.of_workers(RAID0));
 
     let machine = Machine::launch(&lab, &["--instance-store", "2"]);
     let first = machine.ready_after(None);
